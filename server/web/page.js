@@ -1,0 +1,164 @@
+// Everything of the page around the tiles: the grid, the heading, the notices
+// and the keys. It knows tiles and text, no WebRTC and no relay.
+
+import { layout } from './layout.js';
+import { Tile } from './tile.js';
+
+const byId = (id) => document.getElementById(id);
+
+// Page shows one tile for each member, and a notice while there is none.
+export class Page {
+  #room;
+  #command;
+  #stage = byId('stage');
+  #tiles = new Map();
+  #announced = new Map();
+  #relay = 'connecting';
+  #reason = '';
+
+  // `command` starts a sender for this room; `retry()` is called when the user
+  // does not want to wait for the relay any longer.
+  constructor({ room, command, retry }) {
+    this.#room = room;
+    this.#command = command;
+    document.title = `${room} · gstpeer`;
+    byId('room').textContent = room;
+    byId('retry').addEventListener('click', retry);
+    byId('sound').addEventListener('click', () => this.#turnSoundOn());
+    new ResizeObserver(() => this.#arrange()).observe(this.#stage);
+    document.addEventListener('keydown', (event) => this.#keyPressed(event));
+    this.#show();
+  }
+
+  show(member) {
+    const tile = this.#tiles.get(member.uid);
+    if (tile) {
+      tile.update();
+    } else {
+      this.#add(member);
+    }
+  }
+
+  remove({ uid }) {
+    this.#tiles.get(uid)?.remove();
+    this.#tiles.delete(uid);
+    this.#announced.delete(uid);
+    this.#arrange();
+    this.#show();
+  }
+
+  // showRelay takes Signalling's states, and 'unsupported'.
+  showRelay(state, reason = '') {
+    if (state === 'connecting' && this.#relay === 'lost') {
+      return; // one of many attempts; it is still lost
+    }
+    this.#relay = state;
+    this.#reason = reason;
+    this.#show();
+  }
+
+  resume() {
+    this.#tiles.forEach((tile) => tile.resume());
+  }
+
+  #add(member) {
+    const tile = new Tile(member, byId('tile'), (changed) => this.#tileChanged(member.uid, changed));
+    this.#tiles.set(member.uid, tile);
+    const slot = document.createElement('div');
+    slot.className = 'slot';
+    slot.append(tile.element);
+    this.#stage.append(slot);
+    this.#arrange();
+    tile.update();
+  }
+
+  #tileChanged(uid, tile) {
+    if (this.#announced.get(uid) !== tile.state) {
+      this.#announced.set(uid, tile.state);
+      byId('announcer').textContent = `${uid}: ${tile.stateWords}`;
+    }
+    this.#show();
+  }
+
+  #arrange() {
+    const { clientWidth, clientHeight } = this.#stage;
+    const gap = parseFloat(getComputedStyle(this.#stage).columnGap) || 0;
+    const { columns, scrolls } = layout(this.#tiles.size, clientWidth, clientHeight, gap);
+    this.#stage.style.setProperty('--columns', columns);
+    this.#stage.toggleAttribute('data-scrolls', scrolls);
+  }
+
+  #show() {
+    document.body.dataset.relay = this.#relay;
+    byId('retry').hidden = this.#relay !== 'lost';
+    byId('sound').hidden = ![...this.#tiles.values()].some(({ soundRefused }) => soundRefused);
+    byId('summary').textContent = this.#summary();
+    this.#showNotice();
+  }
+
+  #summary() {
+    const live = [...this.#tiles.values()].filter(({ state }) => state === 'live').length;
+    switch (this.#relay) {
+      case 'joined':
+        return this.#tiles.size === 0 ? '' : `${live} of ${this.#tiles.size} live`;
+      case 'lost':
+        return 'The relay is out of reach. Trying again…';
+      default:
+        return '';
+    }
+  }
+
+  #showNotice() {
+    const notice = this.#tiles.size === 0 || this.#relay === 'refused' ? this.#notice() : null;
+    byId('notice').hidden = !notice;
+    if (notice) {
+      byId('notice-title').textContent = notice.title;
+      byId('notice-text').textContent = notice.text;
+      byId('notice-command').textContent = notice.command ?? '';
+      byId('notice-command').hidden = !notice.command;
+    }
+  }
+
+  #notice() {
+    switch (this.#relay) {
+      case 'joined':
+        return { title: `Waiting for a sender in room ${this.#room}`, text: 'Start one with:', command: this.#command };
+      case 'lost':
+        return { title: 'The relay is out of reach', text: 'This page goes on trying by itself.' };
+      case 'refused':
+        return {
+          title: 'This room cannot be joined',
+          text: `The relay says: ${this.#reason}. A room’s name has no white space, is not “session” and takes up to 1,024 bytes.`,
+        };
+      case 'unsupported':
+        return {
+          title: 'This browser has no WebRTC',
+          text: 'The pictures come over WebRTC. A current Chrome, Edge, Firefox or Safari has it.',
+        };
+      default:
+        return { title: `Joining room ${this.#room}…`, text: '' };
+    }
+  }
+
+  #turnSoundOn() {
+    this.#tiles.forEach((tile) => tile.soundRefused && tile.turnSoundOn());
+  }
+
+  #keyPressed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) {
+      return;
+    }
+    const actions = { f: 'toggleFullscreen', i: 'toggleFigures', m: 'toggleSound' };
+    this.#tileForKeys()?.[actions[event.key.toLowerCase()]]?.();
+  }
+
+  // The tile that the user is at: by focus, else by pointer, else the first.
+  #tileForKeys() {
+    const tiles = [...this.#tiles.values()];
+    return (
+      tiles.find(({ element }) => element.contains(document.activeElement)) ??
+      tiles.find(({ element }) => element.matches(':hover')) ??
+      tiles[0]
+    );
+  }
+}
