@@ -1,0 +1,274 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+var (
+	errInvalidUTF8 = errors.New("server: text message is not UTF-8")
+	errNoHello     = errors.New("server: no HELLO in time")
+	errNoLife      = errors.New("server: no sign of life in time")
+)
+
+// conn is one WebSocket. Its read loop obeys the peer, its write loop empties
+// the outbox; nothing else reads or writes the socket.
+type conn struct {
+	// Static.
+	ws        *websocket.Conn
+	registry  *registry
+	out       *outbox
+	keepalive time.Duration
+	timeouts  timeouts
+	readEnded chan struct{} // closed when nobody reads any more
+
+	// Owned by the read loop.
+	peer  *peer
+	hello bool // the peer is registered, or was
+	log   *slog.Logger
+}
+
+// run serves the connection and returns when both of its loops have ended.
+func (c *conn) run() {
+	writeEnded := make(chan struct{})
+	go func() {
+		defer close(writeEnded)
+		c.writeLoop()
+	}()
+	err := c.readLoop()
+	c.registry.leave(c.peer)
+	c.endReading(err)
+	close(c.readEnded)
+	<-writeEnded
+	c.out.release()
+	c.log.Info("connection ended", "why", err)
+}
+
+func (c *conn) readLoop() error {
+	c.ws.SetReadLimit(signalling.MaxMessage)
+	c.ws.SetCloseHandler(c.handleClose)
+	c.ws.SetPingHandler(func(payload string) error {
+		c.lives()
+		c.out.answerPing(payload)
+		return nil
+	})
+	c.ws.SetPongHandler(func(string) error {
+		c.lives()
+		return nil
+	})
+	if err := c.ws.SetReadDeadline(time.Now().Add(c.timeouts.hello)); err != nil {
+		return err
+	}
+	for {
+		f, err := c.readMessage()
+		if err != nil {
+			return c.nameTimeout(err)
+		}
+		switch {
+		case c.out.over():
+			// Only the end of the connection is still of interest.
+		case !c.hello:
+			c.handleHello(f)
+		default:
+			c.handle(f)
+		}
+	}
+}
+
+func (c *conn) readMessage() (frame, error) {
+	kind, r, err := c.ws.NextReader()
+	if err != nil {
+		return frame{}, err
+	}
+	payload, err := io.ReadAll(livelyReader{r, c})
+	if err != nil {
+		return frame{}, err
+	}
+	if kind == websocket.TextMessage && !utf8.Valid(payload) {
+		return frame{}, errInvalidUTF8
+	}
+	return frame{kind, payload}, nil
+}
+
+// livelyReader makes every part of a long message a sign of life.
+type livelyReader struct {
+	io.Reader
+	c *conn
+}
+
+func (r livelyReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.c.lives()
+	return n, err
+}
+
+// lives notes a sign of life. Before HELLO, none extends the time for it.
+func (c *conn) lives() {
+	c.out.lives()
+	if c.hello {
+		// An error means that the socket is closed: the next read says so.
+		_ = c.ws.SetReadDeadline(time.Now().Add(2 * c.keepalive))
+	}
+}
+
+func (c *conn) nameTimeout(err error) error {
+	var netErr net.Error
+	switch {
+	case !errors.As(err, &netErr) || !netErr.Timeout():
+		return err
+	case c.hello:
+		return errNoLife
+	}
+	return errNoHello
+}
+
+// handleClose frees the uid before the close frame is answered: who sees the
+// answer may come back with the same uid at once.
+func (c *conn) handleClose(code int, _ string) error {
+	c.registry.leave(c.peer)
+	c.out.abandon(code, "", c.timeouts.closing)
+	return nil
+}
+
+// endReading answers the end of the read loop with a close frame, if one can
+// still be read at the other side.
+func (c *conn) endReading(err error) {
+	var closed *websocket.CloseError
+	var netErr net.Error
+	switch code, reason := closeOf(err); {
+	case code != 0:
+		c.out.abandon(code, reason, c.timeouts.closing)
+		// Data that nobody reads would make the kernel reset the connection
+		// and with that discard the close frame under way.
+		if c.ws.SetReadDeadline(time.Time{}) == nil {
+			_, _ = io.Copy(io.Discard, c.ws.NetConn())
+		}
+	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+		// handleClose has begun the end; the write loop completes it.
+	case errors.As(err, &netErr), errors.As(err, &closed):
+		c.out.abandon(websocket.CloseNoStatusReceived, "", c.timeouts.closing)
+		c.out.kill()
+	}
+}
+
+// closeOf gives the close code and reason for an error of the read loop; a code
+// of 0 when the peer or the network has ended the connection.
+func closeOf(err error) (code int, reason string) {
+	var closed *websocket.CloseError
+	var netErr net.Error
+	switch {
+	case errors.Is(err, errInvalidUTF8):
+		return websocket.CloseInvalidFramePayloadData, "text is not UTF-8"
+	case errors.Is(err, errNoHello):
+		return websocket.ClosePolicyViolation, "no HELLO"
+	case errors.Is(err, errNoLife):
+		return websocket.ClosePolicyViolation, "no sign of life"
+	case errors.Is(err, websocket.ErrReadLimit):
+		return websocket.CloseMessageTooBig, "message too big"
+	case errors.As(err, &closed), errors.As(err, &netErr):
+		return 0, ""
+	}
+	return websocket.CloseProtocolError, "" // all else that gorilla finds wrong
+}
+
+// handleHello registers the peer, or refuses it and ends the connection.
+func (c *conn) handleHello(f frame) {
+	command, err := signalling.ParseCommand(f.payload)
+	switch {
+	case f.kind != websocket.TextMessage || command.Verb != signalling.VerbHello:
+		c.reject("invalid protocol")
+	case err != nil || !c.register(command.ID):
+		c.reject("invalid peer uid")
+	default:
+		c.hello = true
+		c.lives()
+		c.log = c.log.With("peer", c.peer.uid)
+		c.log.Info("registered", "viewer", c.peer.viewer)
+	}
+}
+
+func (c *conn) reject(reason string) {
+	c.out.send(textFrame(errorReply(refusal(reason))))
+	c.out.finish(websocket.CloseProtocolError, reason, c.timeouts.closing)
+	c.log.Info("refused", "reason", reason)
+}
+
+// register reserves the uid. A connection that holds it already may be half
+// open (a vanished host, a reloaded page): it keeps the uid only if it answers.
+func (c *conn) register(uid string) bool {
+	c.peer.uid = uid
+	for {
+		holder := c.registry.register(c.peer)
+		if holder == nil {
+			return true
+		}
+		timeout := time.NewTimer(c.timeouts.takeover)
+		select {
+		case <-holder.out.probe():
+			timeout.Stop()
+			return false
+		case <-c.out.ended:
+			timeout.Stop()
+			return false
+		case <-holder.out.ended:
+			c.registry.leave(holder)
+		case <-timeout.C:
+			c.registry.evict(holder, websocket.ClosePolicyViolation, "uid taken over")
+		}
+		timeout.Stop()
+	}
+}
+
+func (c *conn) handle(f frame) {
+	m := message{frame: f}
+	if !c.peer.inSession.Load() && f.kind == websocket.TextMessage {
+		m.command, m.err = signalling.ParseCommand(f.payload)
+	}
+	if err := c.registry.handle(c.peer, m); err != nil {
+		c.log.Debug("command refused", "verb", m.command.Verb, "reason", err)
+	}
+}
+
+// writeLoop writes what the outbox gives, up to the close frame, and then closes
+// the socket.
+func (c *conn) writeLoop() {
+	defer c.ws.Close()
+	ping := time.NewTicker(c.keepalive)
+	defer ping.Stop()
+	for {
+		f, ok := c.out.next()
+		if !ok {
+			select {
+			case <-c.out.wake:
+			case <-ping.C:
+				c.out.ping()
+			}
+			continue
+		}
+		err := c.ws.WriteMessage(f.kind, f.payload)
+		if f.kind == websocket.CloseMessage && (err == nil || errors.Is(err, websocket.ErrCloseSent)) {
+			break
+		}
+		if err != nil {
+			return
+		}
+		select {
+		case <-ping.C: // is due also while there is always something to write
+			c.out.ping()
+		default:
+		}
+	}
+	// The peer closes next. The outbox cuts a connection that takes too long.
+	if half, ok := c.ws.NetConn().(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	<-c.readEnded
+}

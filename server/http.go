@@ -1,0 +1,97 @@
+package server
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/gstpeer/gstpeer/server/web"
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// contentPolicy lets the page load and run only its own files, reach any relay,
+// and show the streams that it gets.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
+	"media-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+
+// Handler answers for the relay on somebody else's HTTP server: WebSockets on /
+// and /ws, the page on /, and /health. Close ends the peers.
+func (s *Server) Handler() http.Handler {
+	return s.handler
+}
+
+func (s *Server) routes() http.Handler {
+	page := secure(http.FileServerFS(web.Files))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", handleHealth)
+	mux.HandleFunc("GET /ws", s.handleWebSocket)
+	mux.Handle("GET /", page)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		if websocket.IsWebSocketUpgrade(r) {
+			s.handleWebSocket(w, r)
+			return
+		}
+		page.ServeHTTP(w, r)
+	})
+	return mux
+}
+
+// secure adds the headers that keep foreign content out of the page.
+func secure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", contentPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-cache") // a new version of the relay has a new page
+		next.ServeHTTP(w, r)
+	})
+}
+
+func handleHealth(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write([]byte("OK\n")) // a client that is gone needs no answer
+}
+
+func newUpgrader(handshake time.Duration) websocket.Upgrader {
+	return websocket.Upgrader{
+		HandshakeTimeout: handshake,
+		ReadBufferSize:   1024,
+		WriteBufferSize:  1024,
+		WriteBufferPool:  &sync.Pool{},
+		// Pages of any origin are peers: a relay has no cookies to protect.
+		CheckOrigin: func(*http.Request) bool { return true },
+		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+			w.Header().Set("Sec-WebSocket-Version", "13")
+			http.Error(w, reason.Error(), status)
+		},
+	}
+}
+
+func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
+	if s.isClosed() {
+		http.Error(w, "relay shuts down", http.StatusServiceUnavailable)
+		return
+	}
+	ws, err := s.upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		s.log.Debug("upgrade failed", "remote", r.RemoteAddr, "err", err)
+		return
+	}
+	kill := func() { ws.NetConn().Close() }
+	out := newOutbox(s.config.MaxQueuedMessages, s.config.MaxQueuedBytes, kill)
+	role := signalling.Role(r.URL.Query().Get(signalling.QueryRole))
+	s.start(&conn{
+		ws:        ws,
+		registry:  s.registry,
+		out:       out,
+		peer:      &peer{viewer: role == signalling.RoleViewer, out: out},
+		keepalive: s.config.Keepalive,
+		timeouts:  s.timeouts,
+		log:       s.log.With("remote", r.RemoteAddr),
+		readEnded: make(chan struct{}),
+	})
+}

@@ -1,0 +1,196 @@
+package server
+
+import (
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// frame is one WebSocket message, or a control frame. Its payload is shared
+// between connections and never written to again.
+type frame struct {
+	kind    int // websocket.TextMessage, BinaryMessage, PingMessage, PongMessage or CloseMessage
+	payload []byte
+}
+
+func textFrame(text string) frame {
+	return frame{websocket.TextMessage, []byte(text)}
+}
+
+// outbox is all that others may ask of a connection: messages, in order and
+// bounded; a ping; and its end. None of its methods blocks, so they may be
+// called under the registry's mutex. Only the connection's write loop calls next.
+type outbox struct {
+	wake      chan struct{} // holds a token when next may have something new
+	ended     chan struct{} // closed once the connection has been told to end
+	kill      func()        // cuts the connection, whatever it is doing
+	maxFrames int
+	maxBytes  int
+
+	mu       sync.Mutex
+	frames   []frame // waiting; the first is at head
+	head     int
+	bytes    int           // payload bytes in frames[head:]
+	pings    bool          // a ping is due
+	pong     *frame        // the answer to the last ping, if not yet sent
+	alive    chan struct{} // closed at the next sign of life; nil when nobody waits for one
+	closing  *frame        // the close frame, to go out after frames
+	killLate *time.Timer
+}
+
+func newOutbox(maxFrames, maxBytes int, kill func()) *outbox {
+	return &outbox{
+		wake:      make(chan struct{}, 1),
+		ended:     make(chan struct{}),
+		kill:      kill,
+		maxFrames: maxFrames,
+		maxBytes:  maxBytes,
+	}
+}
+
+// send queues a message. It reports false when the message finds no place: the
+// connection must end then, for a stream with a hole in it is of no use. To a
+// connection that is ending, messages are lost silently.
+func (o *outbox) send(f frame) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closing != nil {
+		return true
+	}
+	waiting := len(o.frames) - o.head
+	if waiting > 0 && (waiting >= o.maxFrames || o.bytes+len(f.payload) > o.maxBytes) {
+		return false
+	}
+	o.frames = append(o.frames, f)
+	o.bytes += len(f.payload)
+	o.rouse()
+	return true
+}
+
+// ping has the write loop send a ping, ahead of what is queued.
+func (o *outbox) ping() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pings = true
+	o.rouse()
+}
+
+// answerPing has the write loop send a pong. Of several unanswered pings only
+// the last needs one (RFC 6455, section 5.5.3).
+func (o *outbox) answerPing(payload string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pong = &frame{websocket.PongMessage, []byte(payload)}
+	o.rouse()
+}
+
+// probe sends a ping and returns a channel that is closed at the peer's next
+// sign of life.
+func (o *outbox) probe() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.alive == nil {
+		o.alive = make(chan struct{})
+	}
+	o.pings = true
+	o.rouse()
+	return o.alive
+}
+
+// lives notes a sign of life of the peer.
+func (o *outbox) lives() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.alive != nil {
+		close(o.alive)
+		o.alive = nil
+	}
+}
+
+// finish ends the connection after what is queued, with a close frame; it is
+// cut if that takes longer than within. The first end wins.
+func (o *outbox) finish(code int, reason string, within time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.end(code, reason, within)
+}
+
+// abandon is finish, but what is queued is lost.
+func (o *outbox) abandon(code int, reason string, within time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.frames, o.head, o.bytes = nil, 0, 0
+	o.end(code, reason, within)
+}
+
+func (o *outbox) end(code int, reason string, within time.Duration) {
+	if o.closing != nil {
+		return
+	}
+	o.closing = &frame{websocket.CloseMessage, websocket.FormatCloseMessage(code, reason)}
+	o.killLate = time.AfterFunc(within, o.kill)
+	close(o.ended)
+	o.rouse()
+}
+
+// over tells whether the connection has been told to end.
+func (o *outbox) over() bool {
+	select {
+	case <-o.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// release stops what finish set up, once the connection is gone.
+func (o *outbox) release() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.killLate != nil {
+		o.killLate.Stop()
+	}
+}
+
+// next takes what is to be written now: control frames first, the close frame
+// last. It reports false when there is nothing.
+func (o *outbox) next() (frame, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.pong != nil:
+		f := *o.pong
+		o.pong = nil
+		return f, true
+	case o.pings:
+		o.pings = false
+		return frame{kind: websocket.PingMessage}, true
+	case o.head < len(o.frames):
+		return o.pop(), true
+	case o.closing != nil:
+		return *o.closing, true
+	}
+	return frame{}, false
+}
+
+func (o *outbox) pop() frame {
+	f := o.frames[o.head]
+	o.frames[o.head] = frame{}
+	o.head++
+	o.bytes -= len(f.payload)
+	if o.head == len(o.frames) {
+		o.frames, o.head = o.frames[:0], 0
+		if cap(o.frames) > 64 { // one burst must not hold memory for the connection's life
+			o.frames = nil
+		}
+	}
+	return f
+}
+
+func (o *outbox) rouse() {
+	select {
+	case o.wake <- struct{}{}:
+	default: // a token is there already
+	}
+}

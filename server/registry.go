@@ -1,0 +1,186 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// peer is a registered (or registering) connection as the others see it.
+type peer struct {
+	// Static.
+	uid    string
+	viewer bool
+	out    *outbox
+
+	// inSession is set under the registry's mutex and never reset. It may be
+	// read without, to save the parsing of what is only passed on.
+	inSession atomic.Bool
+
+	// Guarded by the registry's mutex.
+	registered bool
+	partner    *peer // the other peer of its session
+	room       *room
+}
+
+// message is what a peer sent. The command is parsed beforehand, since that
+// takes time that the mutex must not be held for.
+type message struct {
+	frame   frame
+	command signalling.Command
+	err     error // why there is no command
+}
+
+// registry knows who is here, and carries messages between them. Replies and
+// messages are queued under its one mutex, which is what orders them: a
+// SESSION_OK before the session's texts, a JOINED before the joiner's messages,
+// all that a peer said before its LEFT. Nothing under the mutex blocks.
+type registry struct {
+	closing time.Duration // how long a connection may take to end
+
+	mu    sync.Mutex
+	peers map[string]*peer // by uid
+	rooms map[string]*room // by room id; none is empty
+	full  []*peer          // whose outbox refused a message; empty between operations
+}
+
+func newRegistry(closing time.Duration) *registry {
+	return &registry{
+		closing: closing,
+		peers:   make(map[string]*peer),
+		rooms:   make(map[string]*room),
+	}
+}
+
+// register reserves the peer's uid and says HELLO. If another peer holds the
+// uid, that one is returned and nothing happens.
+func (r *registry) register(p *peer) (holder *peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if holder := r.peers[p.uid]; holder != nil {
+		return holder
+	}
+	r.peers[p.uid] = p
+	p.registered = true
+	p.out.send(textFrame(signalling.VerbHello))
+	return nil
+}
+
+// leave takes the peer out: its uid is free, its session or room hears of it.
+// It does nothing for a peer that has left, so the late end of a connection
+// cannot touch a newer one with the same uid.
+func (r *registry) leave(p *peer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.dropFull()
+	r.remove(p)
+}
+
+// evict is leave, for a peer that is not there to close its connection itself.
+func (r *registry) evict(p *peer, code int, reason string) {
+	r.leave(p)
+	p.out.abandon(code, reason, r.closing)
+}
+
+// handle does what the peer asks, or passes its message on. The error, if any,
+// has been answered.
+func (r *registry) handle(p *peer, m message) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.dropFull()
+	if !p.registered { // has been told to end, but went on talking
+		return nil
+	}
+	if p.partner != nil {
+		r.send(p.partner, m.frame)
+		return nil
+	}
+	err := r.obey(p, m)
+	if err != nil {
+		r.send(p, textFrame(errorReply(err)))
+	}
+	return err
+}
+
+func (r *registry) obey(p *peer, m message) error {
+	if p.room != nil {
+		return r.obeyInRoom(p, m)
+	}
+	switch {
+	case m.frame.kind == websocket.BinaryMessage:
+		return refuse("a binary message is allowed in a session only")
+	case m.err != nil:
+		return refuseCommand(m.command, m.err)
+	}
+	switch m.command.Verb {
+	case signalling.VerbSession:
+		return r.call(p, m.command.ID)
+	case signalling.VerbRoom:
+		r.join(p, m.command.ID)
+		return nil
+	case signalling.VerbHello:
+		return refuse("already registered as '%s'", p.uid)
+	}
+	return refuse("not in a room, join one with: ROOM <room_id>")
+}
+
+// call begins a session. The callee is told nothing: the caller's first text is
+// its notice.
+func (r *registry) call(p *peer, uid string) error {
+	callee := r.peers[uid]
+	switch {
+	case callee == nil:
+		return refuse("peer '%s' not found", uid)
+	case callee == p:
+		return refuse("peer '%s' is yourself", uid)
+	case callee.partner != nil || callee.room != nil:
+		return refuse("peer '%s' busy", uid)
+	}
+	p.partner, callee.partner = callee, p
+	p.inSession.Store(true)
+	callee.inSession.Store(true)
+	r.send(p, textFrame(signalling.VerbSessionOK))
+	return nil
+}
+
+func (r *registry) remove(p *peer) {
+	if !p.registered {
+		return
+	}
+	p.registered = false
+	delete(r.peers, p.uid)
+	if partner := p.partner; partner != nil {
+		p.partner, partner.partner = nil, nil
+		// The partner's uid is free at once too: when it sees the close frame
+		// and comes back, its own past must not be in its way.
+		r.remove(partner)
+		partner.out.finish(websocket.CloseNormalClosure, "", r.closing)
+	}
+	if p.room != nil {
+		r.part(p)
+	}
+}
+
+// send queues a message. A peer with no place for it is dropped at the end of
+// the operation, when no loop over members is under way.
+func (r *registry) send(p *peer, f frame) {
+	if !p.out.send(f) {
+		r.full = append(r.full, p)
+	}
+}
+
+// dropFull ends the peers that do not read what is sent to them. The farewells
+// to their rooms may fill further outboxes.
+func (r *registry) dropFull() {
+	for len(r.full) > 0 {
+		p := r.full[0]
+		r.full = r.full[1:]
+		r.remove(p)
+		p.out.abandon(websocket.ClosePolicyViolation, "slow consumer", r.closing)
+	}
+	r.full = nil
+}

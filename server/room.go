@@ -1,0 +1,97 @@
+package server
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// room is guarded by the registry's mutex.
+type room struct {
+	id      string
+	members []*peer // in the order in which they joined
+}
+
+// sees tells whether p hears of q: viewers have nothing to say to one another.
+func (p *peer) sees(q *peer) bool {
+	return !p.viewer || !q.viewer
+}
+
+// join puts the peer into a room, which comes into being with its first member.
+// The answer and the notices are queued before anything that the peer says next.
+func (r *registry) join(p *peer, id string) {
+	rm := r.rooms[id]
+	if rm == nil {
+		rm = &room{id: id}
+		r.rooms[id] = rm
+	}
+	r.send(p, textFrame(signalling.VerbRoomOK+" "+rm.uidsFor(p)))
+	r.notify(rm, p, signalling.VerbRoomPeerJoined)
+	rm.members = append(rm.members, p)
+	p.room = rm
+}
+
+// part takes the peer out of its room, which goes with its last member.
+func (r *registry) part(p *peer) {
+	rm := p.room
+	p.room = nil
+	rm.members = slices.DeleteFunc(rm.members, func(member *peer) bool { return member == p })
+	if len(rm.members) == 0 {
+		delete(r.rooms, rm.id)
+		return
+	}
+	r.notify(rm, p, signalling.VerbRoomPeerLeft)
+}
+
+// notify tells the other members about p.
+func (r *registry) notify(rm *room, p *peer, verb string) {
+	notice := textFrame(verb + " " + p.uid)
+	for _, member := range rm.members {
+		if member != p && member.sees(p) {
+			r.send(member, notice)
+		}
+	}
+}
+
+// uidsFor lists the members that p is to know of, itself excepted.
+func (rm *room) uidsFor(p *peer) string {
+	uids := make([]string, 0, len(rm.members))
+	for _, member := range rm.members {
+		if member != p && p.sees(member) {
+			uids = append(uids, member.uid)
+		}
+	}
+	return strings.Join(uids, " ")
+}
+
+func (r *registry) obeyInRoom(p *peer, m message) error {
+	if m.frame.kind == websocket.TextMessage && m.err == nil {
+		switch m.command.Verb {
+		case signalling.VerbRoomPeerMsg:
+			return r.tell(p, m.command)
+		case signalling.VerbRoomPeerList:
+			r.send(p, textFrame(signalling.VerbRoomPeerList+" "+p.room.uidsFor(p)))
+			return nil
+		}
+	}
+	return refuse("invalid msg, already in room")
+}
+
+// tell carries a text to another member of the room.
+func (r *registry) tell(p *peer, c signalling.Command) error {
+	to := r.peers[c.ID]
+	switch {
+	case to == nil:
+		return refuse("peer '%s' not found", c.ID)
+	case to.room != p.room || to != p && !to.sees(p):
+		return refuse("peer '%s' is not in the room", c.ID)
+	}
+	text := make([]byte, 0, len(signalling.VerbRoomPeerMsg)+len(p.uid)+len(c.Text)+2)
+	text = append(text, signalling.VerbRoomPeerMsg+" "+p.uid+" "...)
+	text = append(text, c.Text...)
+	r.send(to, frame{websocket.TextMessage, text})
+	return nil
+}

@@ -1,0 +1,205 @@
+// Package server is the relay: it registers peers over WebSockets, joins them in
+// sessions and rooms, carries their texts without reading them, and serves the
+// web page on the same port.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// Defaults of Config.
+const (
+	DefaultKeepalive         = 30 * time.Second
+	DefaultMaxQueuedMessages = 4096
+	DefaultMaxQueuedBytes    = 4 << 20
+)
+
+// ErrConfig is wrapped by the errors of New.
+var ErrConfig = errors.New("server: invalid configuration")
+
+// ErrClosed is wrapped by the error of a Serve that comes after Close.
+var ErrClosed = errors.New("server: closed")
+
+// Config is what a Server is made of. The zero value serves.
+type Config struct {
+	// Log gets connections that come and go, and why. Messages of peers are
+	// never logged. Without it nothing is.
+	Log *slog.Logger
+
+	// Keepalive is the time between pings. A peer without a sign of life for
+	// two of them is dropped. 0 means DefaultKeepalive.
+	Keepalive time.Duration
+
+	// MaxQueuedMessages and MaxQueuedBytes bound what waits for a peer that
+	// reads more slowly than others send to it. Beyond either it is closed
+	// with 1008 "slow consumer". A single message finds place in an empty
+	// queue whatever its size. 0 means the default.
+	MaxQueuedMessages int
+	MaxQueuedBytes    int
+}
+
+func (c Config) complete() (Config, error) {
+	if c.Keepalive < 0 || c.MaxQueuedMessages < 0 || c.MaxQueuedBytes < 0 {
+		return c, fmt.Errorf("%w: Keepalive %v, MaxQueuedMessages %d, MaxQueuedBytes %d: none may be negative",
+			ErrConfig, c.Keepalive, c.MaxQueuedMessages, c.MaxQueuedBytes)
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Keepalive == 0 {
+		c.Keepalive = DefaultKeepalive
+	}
+	if c.MaxQueuedMessages == 0 {
+		c.MaxQueuedMessages = DefaultMaxQueuedMessages
+	}
+	if c.MaxQueuedBytes == 0 {
+		c.MaxQueuedBytes = DefaultMaxQueuedBytes
+	}
+	return c, nil
+}
+
+// timeouts are those of the protocol, and those of the relay's own patience.
+type timeouts struct {
+	hello    time.Duration // from the request to HELLO; from the connection to a complete request
+	takeover time.Duration // for the holder of a uid to answer when another wants it
+	closing  time.Duration // from the decision to end a connection to its end
+	shutdown time.Duration // the same, when the relay ends
+}
+
+var defaultTimeouts = timeouts{
+	hello:    10 * time.Second,
+	takeover: 2 * time.Second,
+	closing:  10 * time.Second,
+	shutdown: 3 * time.Second,
+}
+
+// Server is a relay. Create it with New; end it with Close or by the context of
+// Serve.
+type Server struct {
+	config   Config
+	timeouts timeouts
+	log      *slog.Logger
+	registry *registry
+	upgrader websocket.Upgrader
+	handler  http.Handler
+
+	running sync.WaitGroup // one for each of conns
+
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+	closed bool
+}
+
+// New makes a relay that serves nothing yet. Its errors wrap ErrConfig.
+func New(config Config) (*Server, error) {
+	return newServer(config, defaultTimeouts)
+}
+
+func newServer(config Config, t timeouts) (*Server, error) {
+	config, err := config.complete()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		config:   config,
+		timeouts: t,
+		log:      config.Log,
+		registry: newRegistry(t.closing),
+		upgrader: newUpgrader(t.hello),
+		conns:    make(map[*conn]struct{}),
+	}
+	s.handler = s.routes()
+	return s, nil
+}
+
+// Serve answers on the listener until ctx ends, which is no error, or until the
+// listener fails. Either way it then closes the Server: every peer is told 1001
+// and has 3 s to go, and Serve returns after the last goroutine has ended.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	httpServer := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: s.timeouts.hello,
+		ReadTimeout:       s.timeouts.hello,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	if s.isClosed() {
+		listener.Close()
+		return fmt.Errorf("%w: cannot serve %s", ErrClosed, listener.Addr())
+	}
+	served := make(chan error, 1)
+	go func() { served <- httpServer.Serve(listener) }()
+	select {
+	case err := <-served:
+		s.Close()
+		httpServer.Close()
+		return fmt.Errorf("server: listener %s failed: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	s.stop(context.WithoutCancel(ctx), httpServer)
+	<-served
+	return nil
+}
+
+// stop ends plain HTTP and the peers at the same time.
+func (s *Server) stop(ctx context.Context, httpServer *http.Server) {
+	peersGone := make(chan struct{})
+	go func() {
+		defer close(peersGone)
+		s.Close()
+	}()
+	ctx, cancel := context.WithTimeout(ctx, s.timeouts.shutdown)
+	defer cancel()
+	if err := httpServer.Shutdown(ctx); err != nil {
+		httpServer.Close()
+	}
+	<-peersGone
+}
+
+// Close tells every peer that the relay goes (1001) and returns when all of
+// their goroutines have ended, after 3 s at the latest. It may be called
+// repeatedly. New peers are refused from then on.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.conns {
+		c.out.finish(websocket.CloseGoingAway, "relay shuts down", s.timeouts.shutdown)
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// start serves a fresh WebSocket on goroutines of its own, so that the request
+// and all that hangs on it can be freed.
+func (s *Server) start(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed { // since the request came in
+		c.out.kill()
+		return
+	}
+	s.conns[c] = struct{}{}
+	s.running.Go(func() {
+		c.run()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.conns, c)
+	})
+}
