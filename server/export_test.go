@@ -1,0 +1,34 @@
+package server
+
+import "time"
+
+// Patience replaces the protocol's times in tests, so that they need not wait.
+type Patience struct {
+	Hello, Takeover, Closing, Shutdown time.Duration
+}
+
+// NewImpatient is New with other times; those that are 0 stay.
+func NewImpatient(config Config, p Patience) (*Server, error) {
+	t := defaultTimeouts
+	for _, replace := range []struct {
+		with time.Duration
+		time *time.Duration
+	}{
+		{p.Hello, &t.hello},
+		{p.Takeover, &t.takeover},
+		{p.Closing, &t.closing},
+		{p.Shutdown, &t.shutdown},
+	} {
+		if replace.with > 0 {
+			*replace.time = replace.with
+		}
+	}
+	return newServer(config, t)
+}
+
+// Population tells what the registry holds.
+func (s *Server) Population() (peers, rooms int) {
+	s.registry.mu.Lock()
+	defer s.registry.mu.Unlock()
+	return len(s.registry.peers), len(s.registry.rooms)
+}
