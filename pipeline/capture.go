@@ -1,0 +1,203 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/go-gst/go-gst/gst"
+	"github.com/go-gst/go-gst/gst/app"
+)
+
+// pollInterval bounds how long a blocking call into GStreamer can outlive the
+// wish to stop.
+const pollInterval = 200 * time.Millisecond
+
+// capture runs one capture pipeline and delivers raw pictures and sound, with
+// timestamps on the running time that all peers share.
+type capture struct {
+	// Static.
+	spec     captureSpec
+	clock    *gst.Clock
+	baseTime gst.ClockTime
+	// frame is the duration of a frame whose source does not tell it.
+	frame time.Duration
+	log   *slog.Logger
+	// deliver gets each buffer, which is its own for the time of the call.
+	deliver func(Kind, *gst.Caps, *gst.Buffer)
+
+	started map[Kind]*flag
+}
+
+// flag is raised once.
+type flag struct {
+	once sync.Once
+	up   chan struct{}
+}
+
+func newFlag() *flag { return &flag{up: make(chan struct{})} }
+
+func (f *flag) raise() { f.once.Do(func() { close(f.up) }) }
+
+func (f *flag) isUp() bool {
+	select {
+	case <-f.up:
+		return true
+	default:
+		return false
+	}
+}
+
+func newCapture(spec captureSpec) *capture {
+	c := &capture{spec: spec, started: make(map[Kind]*flag)}
+	for _, kind := range spec.kinds {
+		c.started[kind] = newFlag()
+	}
+	return c
+}
+
+// run captures until ctx ends or the source does; a source that ends by itself
+// is an error unless it loops. It returns after its last goroutine.
+func (c *capture) run(ctx context.Context) error {
+	for {
+		err := c.play(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return c.explain(err)
+		case !c.spec.loop:
+			return c.explain(errors.New("it ended"))
+		}
+		c.log.Debug("source starts again", "source", c.spec.name)
+	}
+}
+
+// explain makes an error of GStreamer's one line that says what to do.
+func (c *capture) explain(err error) error {
+	if c.spec.hint == "" {
+		return fmt.Errorf("%s: %w", c.spec.name, err)
+	}
+	return fmt.Errorf("%s: %w (%s)", c.spec.name, err, c.spec.hint)
+}
+
+// check finds what is missing before anything starts.
+func (c *capture) check() error {
+	if err := requireElements(c.spec.needs...); err != nil {
+		return c.explain(err)
+	}
+	if c.spec.needs != nil && c.spec.needs[0] == "ximagesrc" && os.Getenv("DISPLAY") == "" {
+		return c.explain(errors.New("DISPLAY is not set"))
+	}
+	return nil
+}
+
+// play runs the pipeline once, from its start to its end.
+func (c *capture) play(ctx context.Context) error {
+	pipeline, err := gst.NewPipelineFromString(c.spec.launch)
+	if err != nil {
+		return err
+	}
+	defer release(pipeline.Object)
+	bus := pipeline.GetPipelineBus()
+	defer release(bus.Object)
+	pipeline.ForceClock(c.clock)
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer setNull(pipeline)
+	defer cancel(nil)
+	if err := pipeline.SetState(gst.StatePlaying); err != nil {
+		if message := busError(bus, 0); message != nil {
+			return message
+		}
+		return err
+	}
+	workers.Go(func() { watchBus(ctx, bus, cancel) })
+	ended := make(chan struct{}, len(c.spec.kinds))
+	for _, kind := range c.spec.kinds {
+		element, err := pipeline.GetElementByName(string(kind))
+		if err != nil {
+			return err
+		}
+		workers.Go(func() {
+			defer release(element.Object)
+			if c.pull(ctx, kind, pipeline, app.SinkFromElement(element)) && kind != c.spec.optional {
+				ended <- struct{}{}
+			}
+		})
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// setNull stops a pipeline, and with it every wait in it.
+func setNull(pipeline *gst.Pipeline) { _ = pipeline.SetState(gst.StateNull) }
+
+// pull delivers what arrives at a sink; it returns true at the end of stream.
+func (c *capture) pull(ctx context.Context, kind Kind, pipeline *gst.Pipeline, sink *app.Sink) bool {
+	for ctx.Err() == nil {
+		sample := sink.TryPullSample(gst.ClockTime(pollInterval))
+		if sample == nil {
+			if sink.IsEOS() {
+				return true
+			}
+			continue
+		}
+		c.handOver(kind, pipeline, sample)
+		c.started[kind].raise()
+	}
+	return false
+}
+
+// handOver moves a sample from the pipeline's running time, which starts anew
+// whenever the source does, to the one that all peers share.
+func (c *capture) handOver(kind Kind, pipeline *gst.Pipeline, sample *gst.Sample) {
+	running, ok := runningTime(sample)
+	if !ok {
+		releaseMini(sample)
+		return
+	}
+	caps := sample.GetCaps()
+	defer releaseMini(caps)
+	buffer := sample.GetBuffer()
+	runtime.SetFinalizer(buffer, nil)
+	releaseMini(sample) // before the next line, which copies what is shared
+	buffer = buffer.MakeWritable()
+	defer buffer.Unref()
+	buffer.SetPresentationTimestamp(pipeline.GetBaseTime() + running - c.baseTime)
+	if kind == Video && buffer.Duration() == gst.ClockTimeNone {
+		buffer.SetDuration(gst.ClockTime(c.frame))
+	}
+	c.deliver(kind, caps, buffer)
+}
+
+// watchBus ends a pipeline's run at its first error.
+func watchBus(ctx context.Context, bus *gst.Bus, fail context.CancelCauseFunc) {
+	for ctx.Err() == nil {
+		if err := busError(bus, pollInterval); err != nil {
+			fail(err)
+			return
+		}
+	}
+}
+
+// busError waits for an error on the bus; it returns nil if none comes.
+func busError(bus *gst.Bus, wait time.Duration) error {
+	message := bus.TimedPopFiltered(gst.ClockTime(wait), gst.MessageError)
+	if message == nil {
+		return nil
+	}
+	defer releaseMini(message)
+	return errors.New(message.ParseError().Error())
+}

@@ -1,0 +1,175 @@
+package pipeline
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Kind is what a track carries (W3C MediaStreamTrack.kind).
+type Kind string
+
+// The kinds of media.
+const (
+	Video Kind = "video"
+	Audio Kind = "audio"
+)
+
+// Codec is one way to encode a kind of media, with all that GStreamer and SDP
+// need to know of it. There are only the values below.
+type Codec struct {
+	// Name is the one that users write and see: "vp8".
+	Name string
+	Kind Kind
+	// EncodingName and ClockRate (Hz) are those of the RTP payload format.
+	EncodingName string
+	ClockRate    int
+
+	// encoders are gst-launch fragments in the order of preference: the first
+	// one whose elements are all there is used. %d is the bitrate in the unit
+	// of the fragment, which is bits per second / bitrateUnit.
+	encoders []encoderElement
+	// frameCaps are the caps of what the last element of the fragment gives.
+	frameCaps string
+	// payloader is the element, payloaderOptions are its settings.
+	payloader        string
+	payloaderOptions string
+	// rtpCaps is what an offer of ours adds to media, encoding name and rate.
+	rtpCaps string
+	// offerPayload is the payload type that an offer of ours gives it, and
+	// offerRTX the one of its retransmissions (RFC 4588), 0 for none.
+	offerPayload int
+	offerRTX     int
+}
+
+type encoderElement struct {
+	launch      string
+	bitrateUnit int
+}
+
+// The codecs. A picture is sent without B-frames and with keyframes on demand,
+// and at least every ten seconds.
+var (
+	// VP8 is what every WebRTC peer can decode (RFC 7742).
+	VP8 = &Codec{
+		Name: "vp8", Kind: Video, EncodingName: "VP8", ClockRate: 90000,
+		encoders: []encoderElement{{
+			launch: "vp8enc deadline=1 cpu-used=8 threads=1 end-usage=cbr undershoot=95 " +
+				"buffer-size=600 buffer-initial-size=400 buffer-optimal-size=500 " +
+				"min-quantizer=4 max-quantizer=56 static-threshold=100 lag-in-frames=0 " +
+				"error-resilient=default keyframe-max-dist=%[2]d target-bitrate=%[1]d",
+			bitrateUnit: 1,
+		}},
+		frameCaps:        "video/x-vp8",
+		payloader:        "rtpvp8pay",
+		payloaderOptions: "picture-id-mode=15-bit",
+		offerPayload:     96, offerRTX: 97,
+	}
+	// H264 is sent as constrained baseline, which is what all browsers with
+	// H.264 share (RFC 7742), in packetization mode 1.
+	H264 = &Codec{
+		Name: "h264", Kind: Video, EncodingName: "H264", ClockRate: 90000,
+		encoders: []encoderElement{{
+			launch: "x264enc tune=zerolatency speed-preset=veryfast bframes=0 key-int-max=%[2]d " +
+				"vbv-buf-capacity=600 bitrate=%[1]d ! video/x-h264,profile=constrained-baseline",
+			bitrateUnit: 1000,
+		}, {
+			launch: "openh264enc complexity=low gop-size=%[2]d rate-control=bitrate bitrate=%[1]d " +
+				"! video/x-h264,profile=constrained-baseline",
+			bitrateUnit: 1,
+		}},
+		frameCaps:        "video/x-h264,stream-format=byte-stream,alignment=au",
+		payloader:        "rtph264pay",
+		payloaderOptions: "config-interval=-1 aggregate-mode=zero-latency",
+		rtpCaps:          `packetization-mode=(string)1,profile-level-id=(string)42e01f,level-asymmetry-allowed=(string)1`,
+		offerPayload:     108, offerRTX: 109,
+	}
+	// Opus is 48 kHz stereo in frames of 20 ms, with in-band FEC.
+	Opus = &Codec{
+		Name: "opus", Kind: Audio, EncodingName: "OPUS", ClockRate: 48000,
+		encoders: []encoderElement{{
+			launch:      "opusenc frame-size=20 inband-fec=true packet-loss-percentage=5 bitrate=%[1]d",
+			bitrateUnit: 1,
+		}},
+		frameCaps:    "audio/x-opus,channel-mapping-family=0,channels=2,rate=48000",
+		payloader:    "rtpopuspay",
+		rtpCaps:      `encoding-params=(string)2,sprop-stereo=(string)1,minptime=(string)10,useinbandfec=(string)1`,
+		offerPayload: 111,
+	}
+)
+
+// VideoCodecs is every codec for pictures, in the default order of preference.
+var VideoCodecs = []*Codec{VP8, H264}
+
+// parses says whether the codec's encoded stream needs h264parse before the
+// frames are whole, and is the fragment for it.
+func (c *Codec) parser() string {
+	if c == H264 {
+		return "! h264parse config-interval=-1 "
+	}
+	return ""
+}
+
+// encoderLaunch gives the fragment of the first encoder whose elements are
+// installed. Bitrate is in bits per second, keyframes come at the latest after
+// keyframeDistance frames.
+func (c *Codec) encoderLaunch(bitrate, keyframeDistance int) (string, error) {
+	var first error
+	for _, e := range c.encoders {
+		name, _, _ := strings.Cut(e.launch, " ")
+		err := requireElements(name)
+		if err == nil {
+			launch := e.launch
+			if strings.Contains(launch, "%[2]d") {
+				return fmt.Sprintf(launch, bitrate/e.bitrateUnit, keyframeDistance), nil
+			}
+			return fmt.Sprintf(launch, bitrate/e.bitrateUnit), nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return "", first
+}
+
+// caps describes the codec to webrtcbin as it answers with it: everything that
+// is not named here it takes from the remote's offer.
+func (c *Codec) caps(payload int, ssrc uint32) string {
+	return fmt.Sprintf("application/x-rtp,media=%s,encoding-name=%s,clock-rate=%d,payload=%d,ssrc=(uint)%d",
+		c.Kind, c.EncodingName, c.ClockRate, payload, ssrc)
+}
+
+// offerCaps describes all codecs of one m-line to webrtcbin as it offers them.
+// It would offer retransmission for the first one only, and signals the SSRC
+// once.
+func offerCaps(codecs []*Codec, ssrc uint32) string {
+	var caps, rtx []string
+	for i, c := range codecs {
+		text := fmt.Sprintf("application/x-rtp,media=%s,encoding-name=%s,clock-rate=%d,payload=%d", c.Kind, c.EncodingName, c.ClockRate, c.offerPayload)
+		if c.rtpCaps != "" {
+			text += "," + c.rtpCaps
+		}
+		if i == 0 {
+			text += fmt.Sprintf(",ssrc=(uint)%d", ssrc)
+		} else if c.offerRTX != 0 {
+			rtx = append(rtx, fmt.Sprintf("application/x-rtp,media=%s,encoding-name=RTX,clock-rate=%d,payload=%d,apt=(string)%d",
+				c.Kind, c.ClockRate, c.offerRTX, c.offerPayload))
+		}
+		caps = append(caps, text)
+	}
+	return strings.Join(append(caps, rtx...), ";")
+}
+
+// inactiveCaps match an m-line of an offer on which nothing shall be sent.
+func inactiveCaps(s section) string {
+	return fmt.Sprintf("application/x-rtp,media=%s", s.kind)
+}
+
+// payloaderCaps overrides what the payloader says of its stream. H.264 streams
+// name the profile of their own, which would not match the one that was agreed
+// on although it is contained in it.
+func (c *Codec) payloaderCaps() string {
+	if c == H264 {
+		return "application/x-rtp,profile-level-id=(string)42e01f"
+	}
+	return "application/x-rtp"
+}

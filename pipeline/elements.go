@@ -1,0 +1,70 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/go-gst/go-gst/gst"
+)
+
+// ErrMissingElement is wrapped by the error for a GStreamer element that is not
+// installed; its text names the Debian package that has it.
+var ErrMissingElement = errors.New("GStreamer element is not installed")
+
+// debianPackages says which package has an element that we use.
+var debianPackages = map[string]string{
+	"alsasrc":      "gstreamer1.0-alsa",
+	"nicesrc":      "gstreamer1.0-nice",
+	"openh264enc":  "gstreamer1.0-plugins-bad",
+	"webrtcbin":    "gstreamer1.0-plugins-bad",
+	"dtlssrtpenc":  "gstreamer1.0-plugins-bad",
+	"srtpenc":      "gstreamer1.0-plugins-bad",
+	"h264parse":    "gstreamer1.0-plugins-bad",
+	"x264enc":      "gstreamer1.0-plugins-ugly",
+	"pulsesrc":     "gstreamer1.0-pulseaudio",
+	"v4l2src":      "gstreamer1.0-plugins-good",
+	"rtspsrc":      "gstreamer1.0-plugins-good",
+	"ximagesrc":    "gstreamer1.0-plugins-good",
+	"vp8enc":       "gstreamer1.0-plugins-good",
+	"rtpvp8pay":    "gstreamer1.0-plugins-good",
+	"rtph264pay":   "gstreamer1.0-plugins-good",
+	"rtpopuspay":   "gstreamer1.0-plugins-good",
+	"rtpbin":       "gstreamer1.0-plugins-good",
+	"capssetter":   "gstreamer1.0-plugins-good",
+	"opusenc":      "gstreamer1.0-plugins-base",
+	"videotestsrc": "gstreamer1.0-plugins-base",
+}
+
+// webrtcElements is what webrtcbin needs besides itself: it does not say so
+// before the first peer.
+var webrtcElements = []string{"webrtcbin", "nicesrc", "dtlssrtpenc", "srtpenc", "rtpbin"}
+
+// requireElements returns an error for the first element that is missing.
+func requireElements(names ...string) error {
+	for _, name := range names {
+		factory := gst.Find(name)
+		if factory != nil {
+			release(factory.Object)
+			continue
+		}
+		if pkg, known := debianPackages[name]; known {
+			return fmt.Errorf("%w: %q is in the Debian package %s: sudo apt install %[3]s", ErrMissingElement, name, pkg)
+		}
+		return fmt.Errorf("%w: %q", ErrMissingElement, name)
+	}
+	return nil
+}
+
+// release gives back a GObject at once. Left to the garbage collector, which
+// sees only its few bytes on the Go side, threads and descriptors would stay.
+func release(o *gst.Object) {
+	runtime.SetFinalizer(o.Object, nil)
+	o.Unref()
+}
+
+// releaseMini is release for what is not a GObject: samples, buffers, messages, caps.
+func releaseMini[T interface{ Unref() }](o T) {
+	runtime.SetFinalizer(o, nil)
+	o.Unref()
+}

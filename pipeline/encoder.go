@@ -1,0 +1,237 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/go-gst/go-gst/gst"
+	"github.com/go-gst/go-gst/gst/app"
+)
+
+// encoderLinger is how long an encoder goes on after its last subscriber left:
+// a page that is loaded again finds it running.
+const encoderLinger = 5 * time.Second
+
+// liveEncoder encodes what the source captures into one Track, and runs only
+// while the Track has subscribers. It has a pipeline of its own, so that no
+// codec's trouble reaches the source or another codec.
+type liveEncoder struct {
+	// Static.
+	codec  *Codec
+	launch string // from raw media to whole frames
+	track  *Track
+	log    *slog.Logger
+
+	demand chan bool // holds the newest wish
+
+	mu   sync.Mutex
+	caps string       // of the raw media; empty before the first
+	src  *app.Source  // nil while the encoder rests
+	sink *gst.Element // likewise
+}
+
+func newLiveEncoder(codec *Codec, launch string, log *slog.Logger) *liveEncoder {
+	e := &liveEncoder{codec: codec, launch: launch, log: log.With("codec", codec.Name), demand: make(chan bool, 1)}
+	e.track = newTrack(codec, e)
+	return e
+}
+
+func (e *liveEncoder) setDemand(wanted bool) {
+	select {
+	case <-e.demand:
+	default:
+	}
+	e.demand <- wanted
+}
+
+func (e *liveEncoder) forceKeyframe() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.sink != nil {
+		forceKeyframe(e.sink)
+	}
+}
+
+// encode takes a raw buffer. An encoder that is too slow loses the oldest one;
+// nobody waits.
+func (e *liveEncoder) encode(caps *gst.Caps, buffer *gst.Buffer) {
+	text := caps.String()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.caps != text {
+		e.caps = text
+		if e.src != nil {
+			e.src.SetCaps(caps)
+		}
+	}
+	if e.src != nil {
+		e.src.PushBuffer(buffer)
+	}
+}
+
+// run starts and stops the encoder as it is wanted, until ctx ends. An encoder
+// that fails is an error.
+func (e *liveEncoder) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case wanted := <-e.demand:
+			if !wanted {
+				continue
+			}
+		}
+		if err := e.encodeOnDemand(ctx); err != nil {
+			return fmt.Errorf("%s encoder: %w", e.codec.Name, err)
+		}
+	}
+}
+
+// encodeOnDemand runs the encoder's pipeline until nobody wants it any more.
+func (e *liveEncoder) encodeOnDemand(ctx context.Context) error {
+	pipeline, err := gst.NewPipelineFromString(e.launch)
+	if err != nil {
+		return err
+	}
+	defer release(pipeline.Object)
+	bus := pipeline.GetPipelineBus()
+	defer release(bus.Object)
+	out, err := pipeline.GetElementByName("out")
+	if err != nil {
+		return err
+	}
+	defer release(out.Object)
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer setNull(pipeline)
+	defer cancel(nil)
+	if err := e.attach(pipeline, out); err != nil {
+		return err
+	}
+	defer e.detach()
+	workers.Go(func() { watchBus(ctx, bus, cancel) })
+	workers.Go(func() { e.pull(ctx, app.SinkFromElement(out)) })
+	e.log.Debug("encoder runs")
+	defer e.log.Debug("encoder rests")
+	return e.untilUnwanted(ctx)
+}
+
+// untilUnwanted returns when there was no demand for encoderLinger.
+func (e *liveEncoder) untilUnwanted(ctx context.Context) error {
+	var unwanted <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return causeUnlessCanceled(ctx)
+		case wanted := <-e.demand:
+			unwanted = nil
+			if !wanted {
+				unwanted = time.After(encoderLinger)
+			}
+		case <-unwanted:
+			return nil
+		}
+	}
+}
+
+// attach starts the pipeline and opens it for raw media.
+func (e *liveEncoder) attach(pipeline *gst.Pipeline, out *gst.Element) error {
+	in, err := pipeline.GetElementByName("in")
+	if err != nil {
+		return err
+	}
+	if err := pipeline.SetState(gst.StatePlaying); err != nil {
+		release(in.Object)
+		return err
+	}
+	e.track.reset()
+	src := app.SrcFromElement(in)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.caps != "" {
+		caps := gst.NewCapsFromString(e.caps)
+		src.SetCaps(caps)
+		releaseMini(caps)
+	}
+	e.src, e.sink = src, out
+	return nil
+}
+
+func (e *liveEncoder) detach() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	release(e.src.Object)
+	e.src, e.sink = nil, nil
+}
+
+// pull publishes frame after frame.
+func (e *liveEncoder) pull(ctx context.Context, sink *app.Sink) {
+	for ctx.Err() == nil {
+		sample := sink.TryPullSample(gst.ClockTime(pollInterval))
+		if sample == nil {
+			continue
+		}
+		if frame, ok := frameOf(sample); ok {
+			e.track.publish(frame)
+		}
+		releaseMini(sample)
+	}
+}
+
+// frameOf copies a sample to a Frame. Timestamps of encoders have an origin of
+// their own (x264enc's is at 1,000 hours), which their segment tells.
+func frameOf(sample *gst.Sample) (Frame, bool) {
+	running, ok := runningTime(sample)
+	if !ok {
+		return Frame{}, false
+	}
+	buffer := sample.GetBuffer()
+	defer releaseMini(buffer)
+	f := Frame{
+		Payload:  buffer.Bytes(),
+		PTS:      time.Duration(running),
+		Keyframe: !buffer.HasFlags(gst.BufferFlagDeltaUnit),
+	}
+	if d := buffer.Duration(); d != gst.ClockTimeNone {
+		f.Duration = time.Duration(d)
+	}
+	return f, len(f.Payload) > 0
+}
+
+// runningTime is when the sample is due, on the running time of its pipeline.
+func runningTime(sample *gst.Sample) (gst.ClockTime, bool) {
+	buffer := sample.GetBuffer()
+	defer releaseMini(buffer)
+	t := gst.ClockTime(sample.GetSegment().ToRunningTime(gst.FormatTime, uint64(buffer.PresentationTimestamp())))
+	return t, t != gst.ClockTimeNone
+}
+
+// encoderLaunch is the whole pipeline of an encoder.
+func encoderLaunch(codec *Codec, c Config) (string, error) {
+	bitrate := c.VideoBitrate
+	if codec.Kind == Audio {
+		bitrate = c.AudioBitrate
+	}
+	encoder, err := codec.encoderLaunch(bitrate*1000, 10*c.FrameRate)
+	if err != nil {
+		return "", err
+	}
+	convert := "videoconvert"
+	if codec.Kind == Audio {
+		convert = "audioconvert"
+	}
+	return fmt.Sprintf("appsrc name=in format=time is-live=true max-buffers=3 max-bytes=0 leaky-type=downstream ! %s ! %s %s! capsfilter caps=%q"+
+		" ! appsink name=out async=false sync=false enable-last-sample=false", convert, encoder, codec.parser(), codec.frameCaps), nil
+}
+
+func causeUnlessCanceled(ctx context.Context) error {
+	if err := context.Cause(ctx); err != context.Canceled {
+		return err
+	}
+	return nil
+}

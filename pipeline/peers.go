@@ -1,0 +1,111 @@
+package pipeline
+
+import (
+	"errors"
+
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// Offer makes a connection to a remote peer and offers it every track. What
+// there was with that peer ends.
+func (p *Pipeline) Offer(uid string) {
+	if peer := p.replace(uid, session{}); peer != nil {
+		peer.post(peer.offer)
+	}
+}
+
+// HandleDescription takes an offer or an answer of a remote peer. An offer of
+// a new RTCPeerConnection takes the place of what there was with that peer,
+// which is what a page does when it is loaded again.
+func (p *Pipeline) HandleDescription(uid string, d signalling.Description) {
+	r, err := parseDescription(d)
+	if d.Type == signalling.Answer {
+		p.handleAnswer(uid, r, err)
+		return
+	}
+	if err != nil {
+		p.log.Warn("offer refused", "peer", uid, "error", err)
+		return
+	}
+	peer := p.peer(uid)
+	if peer == nil || !peer.isWith(r.session) {
+		peer = p.replace(uid, r.session)
+	}
+	if peer != nil {
+		peer.post(func() error { return peer.answer(r) })
+	}
+}
+
+func (p *Pipeline) handleAnswer(uid string, r remoteDescription, refused error) {
+	peer := p.peer(uid)
+	if peer == nil {
+		p.log.Debug("answer ignored: there was no offer", "peer", uid)
+		return
+	}
+	peer.post(func() error {
+		if refused != nil {
+			return refused
+		}
+		return peer.acceptAnswer(r)
+	})
+}
+
+// HandleCandidate takes an ICE candidate of a remote peer.
+func (p *Pipeline) HandleCandidate(uid string, c signalling.Candidate) {
+	if peer := p.peer(uid); peer != nil {
+		peer.post(func() error { return peer.addCandidate(c) })
+	}
+}
+
+// Remove ends the connection to a remote peer. It does not wait.
+func (p *Pipeline) Remove(uid string) {
+	if peer := p.peer(uid); peer != nil {
+		peer.end(errRemoved)
+	}
+}
+
+// Peers is the number of remote peers that a connection exists or is made to.
+func (p *Pipeline) Peers() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.peers)
+}
+
+func (p *Pipeline) peer(uid string) *Peer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.peers[uid]
+}
+
+// replace makes a peer and ends the one that has its place. It returns nil
+// after Close.
+func (p *Pipeline) replace(uid string, with session) *Peer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	if old := p.peers[uid]; old != nil {
+		old.end(errRemoved)
+	}
+	peer := newPeer(p, uid, with)
+	p.peers[uid] = peer
+	p.ending.Go(peer.loop)
+	return peer
+}
+
+// forget is a peer's last call.
+func (p *Pipeline) forget(peer *Peer, reason error) {
+	p.mu.Lock()
+	if p.peers[peer.uid] == peer {
+		delete(p.peers, peer.uid)
+	}
+	p.mu.Unlock()
+	if errors.Is(reason, errRemoved) {
+		return
+	}
+	peer.log.Info("peer ended", "reason", reason)
+	if p.config.OnPeerEnd != nil {
+		p.config.OnPeerEnd(peer.uid, reason)
+	}
+}

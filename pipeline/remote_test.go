@@ -1,0 +1,262 @@
+package pipeline
+
+import (
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// switchboard is a Signaller that delivers to remotes in this process.
+type switchboard struct {
+	mu      sync.Mutex
+	remotes map[string]*remote
+}
+
+func (b *switchboard) find(uid string) *remote {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.remotes[uid]
+}
+
+func (b *switchboard) SendDescription(uid string, d signalling.Description) error {
+	if r := b.find(uid); r != nil {
+		r.inbox <- signalling.Negotiation{Description: &d}
+	}
+	return nil
+}
+
+func (b *switchboard) SendCandidate(uid string, c signalling.Candidate) error {
+	if r := b.find(uid); r != nil {
+		r.inbox <- signalling.Negotiation{Candidate: &c}
+	}
+	return nil
+}
+
+// remote is an independent WebRTC peer, made with pion, that receives.
+type remote struct {
+	t        testing.TB
+	uid      string
+	pipeline *Pipeline
+	pc       *webrtc.PeerConnection
+	inbox    chan signalling.Negotiation
+	tracks   chan *receivedTrack
+	quit     chan struct{}
+	done     chan struct{}
+}
+
+// receivedTrack is what arrived of one track.
+type receivedTrack struct {
+	kind  webrtc.RTPCodecType
+	codec webrtc.RTPCodecParameters
+
+	mu      sync.Mutex
+	packets int
+	gaps    int // sequence numbers that are missing
+	frames  int // whole ones
+	longest time.Duration
+	last    time.Time
+	next    uint16
+	first   chan struct{} // closed at the first whole keyframe
+}
+
+// newRemote makes a remote that can receive the given codecs; nil means pion's own.
+func newRemote(t testing.TB, b *switchboard, p *Pipeline, uid string, mimeTypes ...string) *remote {
+	t.Helper()
+	r := &remote{t: t, uid: uid, pipeline: p, inbox: make(chan signalling.Negotiation, 256),
+		tracks: make(chan *receivedTrack, 4), quit: make(chan struct{}), done: make(chan struct{})}
+	media := &webrtc.MediaEngine{}
+	if err := registerCodecs(media, mimeTypes); err != nil {
+		t.Fatal(err)
+	}
+	interceptors := &interceptor.Registry{}
+	if err := webrtc.RegisterDefaultInterceptors(media, interceptors); err != nil {
+		t.Fatal(err)
+	}
+	settings := webrtc.SettingEngine{}
+	settings.SetIncludeLoopbackCandidate(true)
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(settings))
+	pc, err := api.NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.pc = pc
+	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
+		if c != nil {
+			init := c.ToJSON()
+			p.HandleCandidate(uid, signalling.Candidate{Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: *init.SDPMLineIndex})
+		}
+	})
+	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { r.receive(track) })
+	b.mu.Lock()
+	b.remotes[uid] = r
+	b.mu.Unlock()
+	go r.loop()
+	return r
+}
+
+func registerCodecs(media *webrtc.MediaEngine, mimeTypes []string) error {
+	if len(mimeTypes) == 0 {
+		return media.RegisterDefaultCodecs()
+	}
+	feedback := []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}
+	known := map[string]webrtc.RTPCodecParameters{
+		webrtc.MimeTypeVP8:  {PayloadType: 100, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000, RTCPFeedback: feedback}},
+		webrtc.MimeTypeVP9:  {PayloadType: 104, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP9, ClockRate: 90000, RTCPFeedback: feedback}},
+		webrtc.MimeTypeH264: {PayloadType: 102, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", RTCPFeedback: feedback}},
+		webrtc.MimeTypeOpus: {PayloadType: 109, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}},
+	}
+	for _, mime := range mimeTypes {
+		kind := webrtc.RTPCodecTypeVideo
+		if mime == webrtc.MimeTypeOpus {
+			kind = webrtc.RTPCodecTypeAudio
+		}
+		if err := media.RegisterCodec(known[mime], kind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// offer offers to receive a track of each kind.
+func (r *remote) offer(kinds ...webrtc.RTPCodecType) {
+	r.t.Helper()
+	for _, kind := range kinds {
+		if _, err := r.pc.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	offer, err := r.pc.CreateOffer(nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.pipeline.HandleDescription(r.uid, signalling.Description{Type: signalling.Offer, SDP: offer.SDP})
+	if err := r.pc.SetLocalDescription(offer); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// loop takes what the pipeline signals, until the end.
+func (r *remote) loop() {
+	defer close(r.done)
+	for {
+		select {
+		case n := <-r.inbox:
+			if err := r.take(n); err != nil {
+				r.t.Errorf("%s: %v", r.uid, err)
+			}
+		case <-r.quit:
+			return
+		}
+	}
+}
+
+func (r *remote) take(n signalling.Negotiation) error {
+	if n.Candidate != nil {
+		return r.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: n.Candidate.Candidate, SDPMLineIndex: &n.Candidate.SDPMLineIndex})
+	}
+	if n.Description.Type == signalling.Answer {
+		return r.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: n.Description.SDP})
+	}
+	if err := r.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: n.Description.SDP}); err != nil {
+		return err
+	}
+	answer, err := r.pc.CreateAnswer(nil)
+	if err != nil {
+		return err
+	}
+	r.pipeline.HandleDescription(r.uid, signalling.Description{Type: signalling.Answer, SDP: answer.SDP})
+	return r.pc.SetLocalDescription(answer)
+}
+
+// receive counts what arrives on a track.
+func (r *remote) receive(track *webrtc.TrackRemote) {
+	got := &receivedTrack{kind: track.Kind(), codec: track.Codec(), first: make(chan struct{})}
+	r.tracks <- got
+	for {
+		packet, _, err := track.ReadRTP()
+		if err != nil {
+			return
+		}
+		got.count(packet)
+	}
+}
+
+func (got *receivedTrack) count(packet *rtp.Packet) {
+	got.mu.Lock()
+	defer got.mu.Unlock()
+	if got.packets > 0 {
+		got.gaps += int(packet.SequenceNumber - got.next)
+	}
+	got.packets++
+	got.next = packet.SequenceNumber + 1
+	if !packet.Marker {
+		return
+	}
+	now := time.Now()
+	if got.frames > 0 {
+		got.longest = max(got.longest, now.Sub(got.last))
+	} else {
+		close(got.first)
+	}
+	got.last = now
+	got.frames++
+}
+
+// requestKeyframe sends a PLI.
+func (r *remote) requestKeyframe(track *webrtc.TrackRemote) error {
+	return r.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(track.SSRC())}})
+}
+
+// close ends the remote without a word to the pipeline.
+func (r *remote) close() {
+	close(r.quit)
+	<-r.done
+	if err := r.pc.Close(); err != nil {
+		r.t.Error(err)
+	}
+}
+
+// awaitFrames waits until a track has that many whole frames.
+func (got *receivedTrack) awaitFrames(t testing.TB, n int) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		got.mu.Lock()
+		frames, packets := got.frames, got.packets
+		got.mu.Unlock()
+		if frames >= n || (got.kind == webrtc.RTPCodecTypeAudio && packets >= n) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %d frames in %d packets after 20 s, want %d", got.codec.MimeType, frames, packets, n)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (r *remote) awaitTrack() *receivedTrack {
+	r.t.Helper()
+	select {
+	case track := <-r.tracks:
+		return track
+	case <-time.After(20 * time.Second):
+		r.t.Fatalf("%s: no track after 20 s", r.uid)
+		return nil
+	}
+}
+
+func testLog(t testing.TB) *slog.Logger {
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("test", t.Name())
+}

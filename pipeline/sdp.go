@@ -1,0 +1,322 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// ErrDescription is wrapped by the error for a remote description that is
+// refused before webrtcbin sees it: it trusts descriptions that it should not,
+// and aborts the process on some.
+var ErrDescription = errors.New("pipeline: remote description refused")
+
+// What a remote description may hold. Browsers stay far below.
+const (
+	maxDescriptionSize = 256 << 10
+	maxSections        = 32
+)
+
+// section is what matters here of one m-line of a remote description.
+type section struct {
+	kind Kind // "" for what is neither picture nor sound
+	mid  string
+	// wants is true if the remote would receive on it.
+	wants bool
+	// rejected is true for an m-line that will not be used at all.
+	rejected bool
+	payloads []payload
+}
+
+// payload is one payload type of an m-line, in the remote's order.
+type payload struct {
+	number     int
+	encoding   string // "VP8", as the remote writes it
+	clockRate  int
+	parameters map[string]string // of a=fmtp
+}
+
+// session identifies a remote RTCPeerConnection: it changes when a page is
+// loaded again under the same uid, and stays when tracks are renegotiated.
+type session struct{ ufrag, fingerprint string }
+
+// remoteDescription is a description of a remote peer that was found fit for
+// webrtcbin.
+type remoteDescription struct {
+	signalling.Description
+	sections []section
+	session  session
+}
+
+// parseDescription reads a remote description and refuses what webrtcbin must
+// not see: without a DTLS fingerprint (RFC 8842 requires one) anybody on the
+// way could answer for the peer.
+func parseDescription(d signalling.Description) (remoteDescription, error) {
+	r := remoteDescription{Description: d}
+	if len(d.SDP) > maxDescriptionSize {
+		return r, fmt.Errorf("%w: %d bytes, at most %d are accepted", ErrDescription, len(d.SDP), maxDescriptionSize)
+	}
+	var parsed sdp.SessionDescription
+	if err := parsed.UnmarshalString(d.SDP); err != nil {
+		return r, fmt.Errorf("%w: not SDP: %w", ErrDescription, err)
+	}
+	if n := len(parsed.MediaDescriptions); n == 0 || n > maxSections {
+		return r, fmt.Errorf("%w: %d m-lines, want 1 to %d", ErrDescription, n, maxSections)
+	}
+	if d.Type == signalling.Answer {
+		if completeRejected(&parsed) {
+			text, err := parsed.Marshal()
+			if err != nil {
+				return r, fmt.Errorf("%w: %w", ErrDescription, err)
+			}
+			r.SDP = string(text)
+		}
+	}
+	for i, media := range parsed.MediaDescriptions {
+		s, who, err := parseSection(&parsed, media)
+		if err != nil {
+			return r, fmt.Errorf("%w: m-line %d: %w", ErrDescription, i, err)
+		}
+		if slices.ContainsFunc(r.sections, func(other section) bool { return other.mid == s.mid }) {
+			return r, fmt.Errorf("%w: m-line %d: a=mid:%s is there twice", ErrDescription, i, s.mid)
+		}
+		if r.session.ufrag == "" {
+			r.session = who
+		}
+		r.sections = append(r.sections, s)
+	}
+	return r, checkBundle(&parsed, r.sections)
+}
+
+// completeRejected gives the rejected m-lines of an answer what webrtcbin wants
+// to see on each m-line. They need none of it (RFC 8829, section 5.3.1), and
+// some peers leave it out. It says whether there was anything to do.
+func completeRejected(parsed *sdp.SessionDescription) (changed bool) {
+	keys := []string{"ice-ufrag", "ice-pwd", "fingerprint", "setup"}
+	accepted := slices.IndexFunc(parsed.MediaDescriptions, func(m *sdp.MediaDescription) bool { return m.MediaName.Port.Value != 0 })
+	if accepted < 0 {
+		return false
+	}
+	model := parsed.MediaDescriptions[accepted]
+	for i, media := range parsed.MediaDescriptions {
+		if _, complete := media.Attribute("mid"); complete || media.MediaName.Port.Value != 0 {
+			continue
+		}
+		media.WithValueAttribute("mid", fmt.Sprintf("rejected%d", i)).WithPropertyAttribute("inactive")
+		for _, key := range keys {
+			if value, found := model.Attribute(key); found {
+				media.WithValueAttribute(key, value)
+			}
+		}
+		changed = true
+	}
+	return changed
+}
+
+// checkBundle makes sure that a BUNDLE group (RFC 9143) names m-lines that exist.
+func checkBundle(parsed *sdp.SessionDescription, sections []section) error {
+	for _, a := range parsed.Attributes {
+		mids, isBundle := strings.CutPrefix(a.Value, "BUNDLE")
+		if a.Key != "group" || !isBundle {
+			continue
+		}
+		for _, mid := range strings.Fields(mids) {
+			if !slices.ContainsFunc(sections, func(s section) bool { return s.mid == mid }) {
+				return fmt.Errorf("%w: BUNDLE names mid %q, which no m-line has", ErrDescription, mid)
+			}
+		}
+	}
+	return nil
+}
+
+func parseSection(parsed *sdp.SessionDescription, media *sdp.MediaDescription) (section, session, error) {
+	var s section
+	s.mid, _ = media.Attribute("mid")
+	if s.mid == "" || strings.ContainsAny(s.mid, " \t") {
+		return s, session{}, errors.New("no a=mid")
+	}
+	_, bundled := media.Attribute("bundle-only")
+	s.rejected = media.MediaName.Port.Value == 0 && !bundled
+	who, err := transport(parsed, media, s.rejected)
+	if err != nil {
+		return s, who, err
+	}
+	switch kind := Kind(media.MediaName.Media); kind {
+	case Audio, Video:
+		s.kind = kind
+		if s.payloads, err = payloads(media); err != nil {
+			return s, who, err
+		}
+		s.wants = !s.rejected && receives(parsed, media)
+	case "application":
+		if len(media.MediaName.Formats) != 1 {
+			return s, who, errors.New("a data channel has one format")
+		}
+	default:
+		return s, who, fmt.Errorf("unknown media %q", kind)
+	}
+	return s, who, nil
+}
+
+// transport checks what a secure transport needs.
+func transport(parsed *sdp.SessionDescription, media *sdp.MediaDescription, rejected bool) (session, error) {
+	who := session{ufrag: attribute(parsed, media, "ice-ufrag")}
+	inSession, atSession := parsed.Attribute("fingerprint")
+	inMedia, atMedia := media.Attribute("fingerprint")
+	who.fingerprint = inSession + inMedia
+	switch {
+	case atSession && atMedia && inSession != inMedia:
+		return who, errors.New("two different DTLS fingerprints: one for the session, one for the m-line")
+	case rejected:
+		return session{}, nil
+	case !atSession && !atMedia:
+		return who, errors.New("no DTLS fingerprint (a=fingerprint): media would not be safe")
+	case who.ufrag == "" || attribute(parsed, media, "ice-pwd") == "":
+		return who, errors.New("no ICE credentials (a=ice-ufrag, a=ice-pwd)")
+	}
+	switch attribute(parsed, media, "setup") {
+	case "actpass", "active", "passive":
+		return who, nil
+	}
+	return who, errors.New("no usable a=setup")
+}
+
+// attribute is that of the m-line, or else of the session.
+func attribute(parsed *sdp.SessionDescription, media *sdp.MediaDescription, key string) string {
+	if value, found := media.Attribute(key); found {
+		return value
+	}
+	value, _ := parsed.Attribute(key)
+	return value
+}
+
+// receives says whether the remote would receive on the m-line (RFC 3264):
+// sendrecv is what is meant when nothing is said.
+func receives(parsed *sdp.SessionDescription, media *sdp.MediaDescription) bool {
+	has := func(key string) bool {
+		_, inMedia := media.Attribute(key)
+		return inMedia
+	}
+	if has("sendonly") || has("inactive") {
+		return false
+	}
+	if has("recvonly") || has("sendrecv") {
+		return true
+	}
+	_, sendonly := parsed.Attribute("sendonly")
+	_, inactive := parsed.Attribute("inactive")
+	return !sendonly && !inactive
+}
+
+// payloads lists the payload types that have a name, in the remote's order.
+func payloads(media *sdp.MediaDescription) ([]payload, error) {
+	known := make(map[int]*payload)
+	for _, a := range media.Attributes {
+		if a.Key != "rtpmap" && a.Key != "fmtp" {
+			continue
+		}
+		number, rest, _ := strings.Cut(a.Value, " ")
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 0 || n > 127 {
+			return nil, fmt.Errorf("a=%s:%s is not about a payload type", a.Key, a.Value)
+		}
+		p := known[n]
+		if p == nil {
+			p = &payload{number: n, parameters: make(map[string]string)}
+			known[n] = p
+		}
+		if a.Key == "rtpmap" {
+			p.setName(rest)
+		} else {
+			p.setParameters(rest)
+		}
+	}
+	if len(media.MediaName.Formats) == 0 {
+		return nil, errors.New("no payload types")
+	}
+	var list []payload
+	for _, format := range media.MediaName.Formats {
+		n, err := strconv.Atoi(format)
+		if err != nil {
+			return nil, fmt.Errorf("format %q is not a payload type", format)
+		}
+		if p := known[n]; p != nil && p.encoding != "" {
+			list = append(list, *p)
+		}
+	}
+	return list, nil
+}
+
+func (p *payload) setName(rtpmap string) {
+	name, rate, _ := strings.Cut(rtpmap, "/")
+	rate, _, _ = strings.Cut(rate, "/")
+	p.encoding = name
+	p.clockRate, _ = strconv.Atoi(rate)
+}
+
+func (p *payload) setParameters(fmtp string) {
+	for item := range strings.SplitSeq(fmtp, ";") {
+		key, value, _ := strings.Cut(strings.TrimSpace(item), "=")
+		p.parameters[strings.ToLower(key)] = value
+	}
+}
+
+// choose finds the first codec of ours, in the order of preference, that the
+// remote has on an m-line, with the payload type to send it with.
+func choose(preference []*Codec, s section) (*Codec, payload, bool) {
+	for _, codec := range preference {
+		if codec.Kind != s.kind {
+			continue
+		}
+		var best payload
+		bestScore := 0
+		for _, p := range s.payloads {
+			if score := codec.score(p); score > bestScore {
+				best, bestScore = p, score
+			}
+		}
+		if bestScore > 0 {
+			return codec, best, true
+		}
+	}
+	return nil, payload{}, false
+}
+
+// score says how well what we send fits a payload type: 0 not at all.
+func (c *Codec) score(p payload) int {
+	if !strings.EqualFold(c.EncodingName, p.encoding) || c.ClockRate != p.clockRate {
+		return 0
+	}
+	if c != H264 {
+		return 1
+	}
+	// RFC 6184: without a profile it is baseline; without a mode it is 0.
+	profile := strings.ToLower(p.parameters["profile-level-id"])
+	switch {
+	case p.parameters["packetization-mode"] != "1":
+		return 0
+	case strings.HasPrefix(profile, "42e0") || strings.HasPrefix(profile, "42c0"):
+		return 2
+	case strings.HasPrefix(profile, "42") || profile == "":
+		return 1
+	}
+	return 0
+}
+
+// sends says whether the m-line with this index of a description of ours sends.
+func sends(text string, mline int) bool {
+	var parsed sdp.SessionDescription
+	if err := parsed.UnmarshalString(text); err != nil || mline >= len(parsed.MediaDescriptions) {
+		return false
+	}
+	media := parsed.MediaDescriptions[mline]
+	_, sendonly := media.Attribute("sendonly")
+	_, sendrecv := media.Attribute("sendrecv")
+	return media.MediaName.Port.Value != 0 && (sendonly || sendrecv)
+}

@@ -1,0 +1,150 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+)
+
+// ErrSource is wrapped by every error about what a user named as a source.
+var ErrSource = errors.New("source")
+
+// DefaultAudio is the AudioSource that goes with the picture: the test tone
+// with the test picture, the own sound of a file or an RTSP camera, and none
+// with anything else: no microphone is opened that nobody asked for.
+const DefaultAudio = "auto"
+
+type sourceKind string
+
+const (
+	sourceNone   sourceKind = "none"
+	sourceTest   sourceKind = "test"
+	sourceV4L2   sourceKind = "v4l2"
+	sourceRTSP   sourceKind = "rtsp"
+	sourceFile   sourceKind = "file"
+	sourceScreen sourceKind = "screen"
+	sourceLaunch sourceKind = "launch"
+	sourcePulse  sourceKind = "pulse"
+	sourceALSA   sourceKind = "alsa"
+	// sourceSame is the sound that comes with the picture.
+	sourceSame sourceKind = "source"
+	sourceAuto sourceKind = DefaultAudio
+)
+
+// Source is where pictures or sound come from. The zero value is none.
+type Source struct {
+	kind sourceKind
+	// argument is the device, the URL, the path or the fragment.
+	argument string
+}
+
+// String is the source as users name it, without a password.
+func (s Source) String() string {
+	switch s.kind {
+	case "":
+		return string(sourceNone)
+	case sourceRTSP:
+		if u, err := url.Parse(s.argument); err == nil {
+			return u.Redacted()
+		}
+		return "rtsp"
+	case sourceV4L2, sourceFile, sourceLaunch, sourceALSA:
+		return string(s.kind) + ":" + s.argument
+	}
+	return string(s.kind)
+}
+
+// None says that there is nothing to capture.
+func (s Source) None() bool { return s.kind == "" || s.kind == sourceNone }
+
+// ParseVideo reads a video source: test, v4l2:DEVICE, rtsp://…, file:PATH,
+// screen, launch:FRAGMENT or none.
+func ParseVideo(text string) (Source, error) {
+	const usage = "want test, v4l2:/dev/videoN, rtsp://HOST/PATH, file:PATH, screen, launch:FRAGMENT or none"
+	kind, argument := split(text)
+	switch kind {
+	case sourceNone, sourceTest, sourceScreen:
+		if argument == "" {
+			return Source{kind: kind}, nil
+		}
+	case sourceV4L2, sourceFile, sourceLaunch, sourceRTSP:
+		if argument != "" {
+			s := Source{kind: kind, argument: argument}
+			return s, s.check()
+		}
+	}
+	return Source{}, fmt.Errorf("%w: video %q is not one: %s", ErrSource, text, usage)
+}
+
+// ParseAudio reads an audio source: auto, test, pulse, alsa:DEVICE, source (the
+// sound of the RTSP camera or the file), launch:FRAGMENT or none.
+func ParseAudio(text string) (Source, error) {
+	const usage = "want auto, test, pulse, alsa:DEVICE, source, launch:FRAGMENT or none"
+	kind, argument := split(text)
+	switch kind {
+	case sourceNone, sourceTest, sourceSame, sourceAuto:
+		if argument == "" {
+			return Source{kind: kind}, nil
+		}
+	case sourcePulse:
+		return Source{kind: kind, argument: argument}, nil
+	case sourceALSA, sourceLaunch:
+		if argument != "" {
+			return Source{kind: kind, argument: argument}, nil
+		}
+	}
+	return Source{}, fmt.Errorf("%w: audio %q is not one: %s", ErrSource, text, usage)
+}
+
+func split(text string) (sourceKind, string) {
+	if strings.HasPrefix(text, "rtsp://") || strings.HasPrefix(text, "rtsps://") {
+		return sourceRTSP, text
+	}
+	kind, argument, _ := strings.Cut(text, ":")
+	if kind == string(sourceRTSP) {
+		return "", "" // rtsp:something is not a URL
+	}
+	return sourceKind(kind), argument
+}
+
+// check finds out what can be known before the source is opened.
+func (s Source) check() error {
+	switch s.kind {
+	case sourceFile:
+		file, err := os.Open(s.argument)
+		if err != nil {
+			return fmt.Errorf("%w: %w: check the path", ErrSource, err)
+		}
+		defer file.Close()
+		if stat, err := file.Stat(); err != nil || stat.IsDir() {
+			return fmt.Errorf("%w: %s is a directory: name a media file", ErrSource, s.argument)
+		}
+	case sourceV4L2:
+		if _, err := os.Stat(s.argument); err != nil {
+			return fmt.Errorf("%w: no camera %s: ls /dev/video* shows what there is", ErrSource, s.argument)
+		}
+	case sourceRTSP:
+		if u, err := url.Parse(s.argument); err != nil || u.Host == "" {
+			return fmt.Errorf("%w: %q has no host: want rtsp://USER:PASSWORD@HOST/PATH", ErrSource, s)
+		}
+	}
+	return nil
+}
+
+// resolveAudio turns auto and source into what they mean for a picture.
+func resolveAudio(audio, video Source) (Source, error) {
+	ownSound := video.kind == sourceRTSP || video.kind == sourceFile
+	switch {
+	case audio.kind == sourceSame && !ownSound:
+		return Source{}, fmt.Errorf("%w: audio \"source\" is the sound of a file or an RTSP camera, and video is %q", ErrSource, video)
+	case audio.kind != sourceAuto:
+		return audio, nil
+	case ownSound:
+		return Source{kind: sourceSame}, nil
+	case video.kind == sourceTest:
+		return Source{kind: sourceTest}, nil
+	}
+	return Source{kind: sourceNone}, nil
+}

@@ -1,0 +1,253 @@
+package pipeline
+
+/*
+#cgo pkg-config: gstreamer-1.0 gstreamer-app-1.0 gstreamer-sdp-1.0
+#include <stdlib.h>
+#include "webrtcbin.h"
+*/
+import "C"
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/cgo"
+	"unsafe"
+
+	"github.com/go-gst/go-gst/gst"
+
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// errNotSDP is for a description that GStreamer cannot read.
+var errNotSDP = errors.New("pipeline: not SDP")
+
+// connectionState is W3C's RTCPeerConnectionState, numbered as GStreamer does.
+type connectionState int
+
+const (
+	stateNew connectionState = iota
+	stateConnecting
+	stateConnected
+	stateDisconnected
+	stateFailed
+	stateClosed
+)
+
+func (s connectionState) String() string {
+	return [...]string{"new", "connecting", "connected", "disconnected", "failed", "closed"}[s]
+}
+
+// direction is that of a transceiver of ours.
+type direction C.int
+
+const (
+	inactive direction = C.WEBRTC_INACTIVE
+	sendOnly direction = C.WEBRTC_SENDONLY
+)
+
+// webrtcbinOwner hears what a webrtcbin says. Its methods are called on threads
+// of GStreamer: they post, and nothing else.
+type webrtcbinOwner interface {
+	onCandidate(signalling.Candidate)
+	onConnectionState(connectionState)
+	onKeyframeWanted()
+	onError(error)
+}
+
+// webrtcbin is the pipeline of one remote peer. All its methods are for one
+// goroutine, except feed.push.
+type webrtcbin struct {
+	peer *C.WebrtcPeer
+}
+
+// newWebrtcbin makes a webrtcbin that shares clock and base time with the
+// source. With loopback it gathers a candidate on 127.0.0.1 too, which libnice
+// leaves out.
+func newWebrtcbin(owner webrtcbinOwner, clock *gst.Clock, baseTime gst.ClockTime, loopback bool) (*webrtcbin, error) {
+	name := C.CString("peer")
+	defer C.free(unsafe.Pointer(name))
+	peer := C.webrtc_peer_new(C.uintptr_t(cgo.NewHandle(owner)), name,
+		(*C.GstClock)(clock.Unsafe()), C.GstClockTime(baseTime), gboolean(loopback))
+	if peer == nil {
+		return nil, requireElements("webrtcbin")
+	}
+	w := &webrtcbin{peer: peer}
+	if C.webrtc_peer_play(peer) == 0 {
+		w.stop()
+		w.free()
+		return nil, errors.New("pipeline: webrtcbin does not start")
+	}
+	return w, nil
+}
+
+// stop ends its threads and lets every push return false.
+func (w *webrtcbin) stop() { C.webrtc_peer_stop(w.peer) }
+
+// free releases it after stop, when nobody pushes any more.
+func (w *webrtcbin) free() { C.webrtc_peer_free(w.peer) }
+
+// addTransceiver adds an m-line to the next offer, or a match for one of the
+// remote offer to the next answer.
+func (w *webrtcbin) addTransceiver(d direction, caps string) {
+	text := C.CString(caps)
+	defer C.free(unsafe.Pointer(text))
+	C.webrtc_peer_add_transceiver(w.peer, C.int(d), text)
+}
+
+// create makes an offer or an answer.
+func (w *webrtcbin) create(ctx context.Context, t signalling.SDPType) (signalling.Description, error) {
+	r := newReply()
+	C.webrtc_peer_create(w.peer, sdpType(t), C.uintptr_t(r.handle))
+	sdp, err := r.wait(ctx)
+	if err == nil && sdp == "" {
+		err = errors.New("webrtcbin gave an empty description")
+	}
+	if err != nil {
+		return signalling.Description{}, fmt.Errorf("create %s: %w", t, err)
+	}
+	return signalling.Description{Type: t, SDP: sdp}, nil
+}
+
+func (w *webrtcbin) setLocal(ctx context.Context, d signalling.Description) error {
+	return w.set(ctx, true, d)
+}
+
+func (w *webrtcbin) setRemote(ctx context.Context, d signalling.Description) error {
+	return w.set(ctx, false, d)
+}
+
+func (w *webrtcbin) set(ctx context.Context, local bool, d signalling.Description) error {
+	text := C.CString(d.SDP)
+	defer C.free(unsafe.Pointer(text))
+	r := newReply()
+	if C.webrtc_peer_set(w.peer, gboolean(local), sdpType(d.Type), text, C.uintptr_t(r.handle)) == 0 {
+		r.handle.Delete()
+		return errNotSDP
+	}
+	if _, err := r.wait(ctx); err != nil {
+		return fmt.Errorf("set %s: %w", d.Type, err)
+	}
+	return nil
+}
+
+func (w *webrtcbin) addCandidate(c signalling.Candidate) {
+	text := C.CString(c.Candidate)
+	defer C.free(unsafe.Pointer(text))
+	C.webrtc_peer_add_candidate(w.peer, C.uint(c.SDPMLineIndex), text)
+}
+
+// feed is the way into a webrtcbin for the frames of one track.
+type feed struct {
+	appsrc *C.GstElement
+}
+
+// newFeed links a payloader to the pad of an m-line that was negotiated to send.
+func (w *webrtcbin) newFeed(mline int, codec *Codec, payload int, ssrc uint32) (*feed, error) {
+	launch := C.CString(fmt.Sprintf("appsrc name=feed caps=%q ! %s %s mtu=1200 pt=%d ssrc=%d ! capssetter caps=%q",
+		codec.frameCaps, codec.payloader, codec.payloaderOptions, payload, ssrc, codec.payloaderCaps()))
+	defer C.free(unsafe.Pointer(launch))
+	var message *C.char
+	appsrc := C.webrtc_peer_feed(w.peer, C.uint(mline), launch, &message)
+	if appsrc == nil {
+		defer C.g_free(C.gpointer(message))
+		return nil, fmt.Errorf("send %s on m-line %d: %s", codec.Name, mline, C.GoString(message))
+	}
+	return &feed{appsrc: appsrc}, nil
+}
+
+// push hands a frame to the payloader. It waits while the peer is behind, and
+// returns false once the webrtcbin was stopped. Not after free.
+func (f *feed) push(frame Frame) bool {
+	duration := C.GstClockTime(C.GST_CLOCK_TIME_NONE)
+	if frame.Duration > 0 {
+		duration = C.GstClockTime(frame.Duration)
+	}
+	return C.webrtc_feed_push(f.appsrc, unsafe.Pointer(unsafe.SliceData(frame.Payload)), C.size_t(len(frame.Payload)),
+		C.GstClockTime(frame.PTS), duration, gboolean(frame.Keyframe)) != 0
+}
+
+// forceKeyframe asks the encoder in front of a sink for a keyframe.
+func forceKeyframe(sink *gst.Element) bool {
+	return C.webrtc_force_keyframe((*C.GstElement)(sink.Unsafe())) != 0
+}
+
+// webrtcbinsAlive is the number of webrtcbins that still hold memory.
+func webrtcbinsAlive() int { return int(C.webrtc_peers_alive()) }
+
+// reply is the far end of a promise.
+type reply struct {
+	handle cgo.Handle
+	result chan promised // holds one, so that nobody waits for a reader
+}
+
+type promised struct {
+	sdp string
+	err error
+}
+
+func newReply() *reply {
+	r := &reply{result: make(chan promised, 1)}
+	r.handle = cgo.NewHandle(r)
+	return r
+}
+
+func (r *reply) wait(ctx context.Context) (string, error) {
+	select {
+	case p := <-r.result:
+		return p.sdp, p.err
+	case <-ctx.Done():
+		return "", fmt.Errorf("no reply from webrtcbin: %w", context.Cause(ctx))
+	}
+}
+
+func sdpType(t signalling.SDPType) C.int {
+	if t == signalling.Offer {
+		return C.WEBRTC_SDP_OFFER
+	}
+	return C.WEBRTC_SDP_ANSWER
+}
+
+func gboolean(b bool) C.gboolean {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func ownerOf(handle C.uintptr_t) webrtcbinOwner {
+	return cgo.Handle(handle).Value().(webrtcbinOwner)
+}
+
+//export goOwnerGone
+func goOwnerGone(handle C.uintptr_t) { cgo.Handle(handle).Delete() }
+
+//export goCandidate
+func goCandidate(handle C.uintptr_t, mline C.uint, candidate *C.char) {
+	ownerOf(handle).onCandidate(signalling.Candidate{Candidate: C.GoString(candidate), SDPMLineIndex: uint16(mline)})
+}
+
+//export goConnectionState
+func goConnectionState(handle C.uintptr_t, state C.int) {
+	ownerOf(handle).onConnectionState(connectionState(state))
+}
+
+//export goKeyframeWanted
+func goKeyframeWanted(handle C.uintptr_t) { ownerOf(handle).onKeyframeWanted() }
+
+//export goPeerError
+func goPeerError(handle C.uintptr_t, element, message *C.char) {
+	ownerOf(handle).onError(fmt.Errorf("%s: %s", C.GoString(element), C.GoString(message)))
+}
+
+//export goReply
+func goReply(handle C.uintptr_t, sdp, failure *C.char) {
+	h := cgo.Handle(handle)
+	r := h.Value().(*reply)
+	h.Delete()
+	p := promised{sdp: C.GoString(sdp)}
+	if failure != nil {
+		p.err = errors.New(C.GoString(failure))
+	}
+	r.result <- p
+}
