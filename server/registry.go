@@ -56,6 +56,13 @@ func newRegistry(closing time.Duration) *registry {
 	}
 }
 
+// atomically runs f, which must not block, while nobody comes, goes or speaks.
+func (r *registry) atomically(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}
+
 // register reserves the peer's uid and says HELLO. If another peer holds the
 // uid, that one is returned and nothing happens.
 func (r *registry) register(p *peer) (holder *peer) {

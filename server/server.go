@@ -173,9 +173,11 @@ func (s *Server) stop(ctx context.Context, httpServer *http.Server) {
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
-	for c := range s.conns {
-		c.out.finish(websocket.CloseGoingAway, "relay shuts down", s.timeouts.shutdown)
-	}
+	s.registry.atomically(func() { // or the end of one would give its partner another reason
+		for c := range s.conns {
+			c.out.finish(websocket.CloseGoingAway, "relay shuts down", s.timeouts.shutdown)
+		}
+	})
 	s.mu.Unlock()
 	s.running.Wait()
 }
