@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -172,4 +173,19 @@ func (c *Codec) payloaderCaps() string {
 		return "application/x-rtp,profile-level-id=(string)42e01f"
 	}
 	return "application/x-rtp"
+}
+
+// ParseVideoCodecs reads the names of codecs in an order of preference.
+func ParseVideoCodecs(names []string) ([]*Codec, error) {
+	var codecs []*Codec
+	for _, name := range names {
+		i := slices.IndexFunc(VideoCodecs, func(c *Codec) bool { return c.Name == strings.ToLower(strings.TrimSpace(name)) })
+		if i < 0 {
+			return nil, fmt.Errorf("%q is not a codec for pictures here: want vp8 or h264", name)
+		}
+		if !slices.Contains(codecs, VideoCodecs[i]) {
+			codecs = append(codecs, VideoCodecs[i])
+		}
+	}
+	return codecs, nil
 }

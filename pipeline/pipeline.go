@@ -103,9 +103,19 @@ func Open(ctx context.Context, config Config, signaller Signaller) (*Pipeline, e
 	err := p.awaitMedia(ctx)
 	<-warm
 	if err != nil {
-		return nil, errors.Join(err, p.Close())
+		p.Close()
+		return nil, err
 	}
 	return p, nil
+}
+
+// Check finds sources that do not go together.
+func (c Config) Check() error {
+	audio, err := resolveAudio(c.Audio, c.Video)
+	if err == nil && c.Video.None() && audio.None() {
+		err = fmt.Errorf("%w: neither picture nor sound to send", ErrSource)
+	}
+	return err
 }
 
 func setDefaults(c *Config) {
@@ -216,7 +226,7 @@ func (p *Pipeline) awaitMedia(ctx context.Context) error {
 				}
 				return c.explain(fmt.Errorf("%w: no %s within %s", ErrNoMedia, kind, p.config.StartTimeout))
 			case <-p.done:
-				return nil // Close tells
+				return p.err
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -253,13 +263,19 @@ func (p *Pipeline) encode(kind Kind, caps *gst.Caps, buffer *gst.Buffer) {
 	}
 }
 
-// Done is closed when the source ended or failed; Close tells why.
-func (p *Pipeline) Done() <-chan struct{} { return p.done }
+// Wait returns the error that ended the source, or nil when ctx ended before.
+func (p *Pipeline) Wait(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return nil
+	}
+}
 
 // Close ends all peers, then the source, and returns after the last goroutine
-// and thread of theirs ended: with the error that had ended the source before,
-// if there was one. It may be called twice.
-func (p *Pipeline) Close() error {
+// and thread of theirs ended. It may be called twice.
+func (p *Pipeline) Close() {
 	p.mu.Lock()
 	p.closed = true
 	for _, peer := range p.peers {
@@ -272,7 +288,6 @@ func (p *Pipeline) Close() error {
 	for _, t := range p.tracks {
 		t.close()
 	}
-	return p.err
 }
 
 // Kinds is what there is to send just now, pictures first.

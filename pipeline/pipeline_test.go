@@ -25,11 +25,7 @@ func openTest(t testing.TB, change func(*Config)) (*Pipeline, *switchboard) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(p.Close)
 	return p, board
 }
 

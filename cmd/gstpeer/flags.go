@@ -1,0 +1,159 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"unicode"
+
+	"github.com/gstpeer/gstpeer/internal/cli"
+	"github.com/gstpeer/gstpeer/pipeline"
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// flags are the options of the program, from the command line or from the
+// environment.
+type flags struct {
+	Video string `group:"Source" default:"test" placeholder:"SOURCE" help:"Picture: test, v4l2:/dev/videoN (a camera), rtsp://USER:PASSWORD@HOST/PATH, file:PATH (played in a loop), screen (X11), launch:FRAGMENT (of gst-launch-1.0, up to the picture), or none. Default: ${default}."`
+	Audio string `group:"Source" default:"auto" placeholder:"SOURCE" help:"Sound: test, pulse or pulse:DEVICE, alsa:DEVICE, source (that of the RTSP camera or the file), launch:FRAGMENT, none, or auto: test with the test picture, source with rtsp and file, else none. Default: ${default}."`
+
+	Width        int      `group:"Source" default:"0" placeholder:"PIXELS" help:"Width of the picture. Default: the source's own; 1280 for test and cameras."`
+	Height       int      `group:"Source" default:"0" placeholder:"PIXELS" help:"Height of the picture. Default: the source's own; 720 for test and cameras."`
+	FrameRate    int      `group:"Source" default:"30" placeholder:"FPS" help:"Frames per second, at most. Default: ${default}."`
+	VideoBitrate int      `group:"Source" default:"2000" placeholder:"KBIT/S" help:"Bitrate of the picture, per codec. Default: ${default}."`
+	AudioBitrate int      `group:"Source" default:"64" placeholder:"KBIT/S" help:"Bitrate of the sound. Default: ${default}."`
+	Codecs       []string `group:"Source" default:"vp8,h264" placeholder:"CODEC,..." help:"Codecs for the picture in the order of preference; each remote peer gets the first one that it can decode. Default: ${default}."`
+
+	Room   string `group:"Room" default:"demo" placeholder:"NAME" help:"Room to stream to. Default: ${default}."`
+	Name   string `group:"Room" placeholder:"UID" help:"Name to have there: unique at the relay, no white space. Default: this machine's name."`
+	Listen string `group:"Room" default:"127.0.0.1:8443" placeholder:"HOST:PORT" help:"Address of the built-in relay and page, unless --server is given; :8443 serves the whole network. Default: ${default}."`
+
+	Server   string `group:"Relay elsewhere" placeholder:"URL" help:"Relay to join instead of the built-in one: ws://HOST:PORT or wss://HOST:PORT."`
+	CAFile   string `group:"Relay elsewhere" name:"ca-file" placeholder:"FILE" help:"PEM file of the authority that signed the relay's certificate, beside the system's."`
+	Insecure bool   `group:"Relay elsewhere" help:"Do not check the relay's certificate: anybody on the way can then watch and replace the stream."`
+
+	cli.LogFlags `group:"Log"`
+}
+
+// settings is what flags mean.
+type settings struct {
+	media  pipeline.Config
+	room   string
+	name   string
+	listen string
+	relay  string // URL; empty for the built-in one
+	tls    *tls.Config
+	log    *slog.Logger
+}
+
+// parseFlags reads the command line. It returns nil when that asked for help.
+func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
+	var f flags
+	ok, err := cli.Parse(&f, "gstpeer", "Puts a GStreamer source into browsers. Without --server it is its own relay, and serves the page to watch on.",
+		"GSTPEER", args, stdout, stderr)
+	if !ok || err != nil {
+		return nil, err
+	}
+	s := &settings{room: f.Room, name: f.Name, listen: f.Listen, relay: f.Server, log: f.Logger(stderr)}
+	if s.name == "" {
+		s.name = hostName()
+	}
+	err = errors.Join(
+		f.checkMedia(),
+		signalling.CheckRoomID(s.room),
+		signalling.CheckUID(s.name),
+		f.readMedia(&s.media),
+	)
+	if err != nil {
+		return nil, cli.UsageError{Err: err}
+	}
+	s.media.Log = s.log
+	if s.tls, err = f.tlsConfig(s.log); err != nil {
+		return nil, cli.UsageError{Err: err}
+	}
+	return s, nil
+}
+
+// checkMedia finds numbers that make no picture.
+func (f *flags) checkMedia() error {
+	limits := []struct {
+		flag            string
+		value, min, max int
+	}{
+		{"width", f.Width, 16, 7680}, {"height", f.Height, 16, 4320}, {"frame-rate", f.FrameRate, 1, 240},
+		{"video-bitrate", f.VideoBitrate, 50, 100_000}, {"audio-bitrate", f.AudioBitrate, 6, 510},
+	}
+	for _, l := range limits {
+		ownSize := l.value == 0 && (l.flag == "width" || l.flag == "height")
+		if !ownSize && (l.value < l.min || l.value > l.max) {
+			return fmt.Errorf("--%s wants %d to %d, got %d", l.flag, l.min, l.max, l.value)
+		}
+	}
+	if f.Width%2 != 0 || f.Height%2 != 0 {
+		return fmt.Errorf("--width and --height want even numbers, got %d and %d", f.Width, f.Height)
+	}
+	return nil
+}
+
+func (f *flags) readMedia(c *pipeline.Config) error {
+	video, err := pipeline.ParseVideo(f.Video)
+	if err != nil {
+		return fmt.Errorf("--video: %w", err)
+	}
+	audio, err := pipeline.ParseAudio(f.Audio)
+	if err != nil {
+		return fmt.Errorf("--audio: %w", err)
+	}
+	codecs, err := pipeline.ParseVideoCodecs(f.Codecs)
+	if err != nil {
+		return fmt.Errorf("--codecs: %w", err)
+	}
+	*c = pipeline.Config{
+		Video: video, Audio: audio, Width: f.Width, Height: f.Height, FrameRate: f.FrameRate,
+		VideoBitrate: f.VideoBitrate, AudioBitrate: f.AudioBitrate, Codecs: codecs,
+	}
+	return c.Check()
+}
+
+// tlsConfig says whom to trust; nil is the system's authorities.
+func (f *flags) tlsConfig(log *slog.Logger) (*tls.Config, error) {
+	if f.Insecure {
+		log.Warn("--insecure: the relay's certificate is not checked, anybody on the way can watch and replace the stream")
+		return &tls.Config{InsecureSkipVerify: true}, nil
+	}
+	if f.CAFile == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(f.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("--ca-file: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--ca-file: %s has no certificate in PEM form", f.CAFile)
+	}
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
+}
+
+// hostName is this machine's name as a uid.
+func hostName() string {
+	name, _ := os.Hostname()
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return -1
+		}
+		return r
+	}, name)
+	if name == "" {
+		return "gstpeer"
+	}
+	return name
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gstpeer/gstpeer/internal/cli"
+	"github.com/gstpeer/gstpeer/pipeline"
+	"github.com/gstpeer/gstpeer/server"
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// run is the whole program: it streams until ctx ends.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	s, err := parseFlags(args, stdout, stderr)
+	if s == nil || err != nil {
+		return err
+	}
+	if s.relay != "" {
+		return stream(ctx, s, func() { fmt.Fprintf(stdout, "Streaming to room %q as %q at %s\n", s.room, s.name, s.relay) })
+	}
+	listener, err := server.Listen(s.listen)
+	if errors.Is(err, server.ErrAddress) {
+		return cli.UsageError{Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	return streamHere(ctx, s, listener, stdout)
+}
+
+// streamHere streams to a relay in this process.
+func streamHere(ctx context.Context, s *settings, listener net.Listener, stdout io.Writer) error {
+	relay, err := server.New(server.Config{Log: s.log.With("part", "relay")})
+	if err != nil {
+		return err
+	}
+	s.relay = "ws://" + dialable(listener.Addr())
+	serving, stopServing := context.WithCancel(context.Background())
+	defer stopServing()
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error {
+		if err := relay.Serve(serving, listener); err != nil {
+			return fmt.Errorf("built-in relay: %w", err)
+		}
+		return nil
+	})
+	both.Go(func() error {
+		defer stopServing() // peers hear that we left before the relay ends
+		return stream(ctx, s, func() {
+			for _, page := range pageURLs(listener.Addr(), s.room) {
+				fmt.Fprintf(stdout, "Open %s\n", page)
+			}
+		})
+	})
+	return both.Wait()
+}
+
+// stream captures, joins the room, and serves its members until ctx ends.
+func stream(ctx context.Context, s *settings, ready func()) error {
+	client, err := signalling.Dial(ctx, signalling.ClientConfig{URL: s.relay, UID: s.name, TLS: s.tls, Log: s.log})
+	if errors.Is(err, signalling.ErrURL) {
+		return cli.UsageError{Err: fmt.Errorf("--server: %w", err)}
+	}
+	if err != nil {
+		return endedBy(ctx, err)
+	}
+	defer client.Close()
+	media, err := pipeline.Open(ctx, s.media, signaller{client})
+	if err != nil {
+		return endedBy(ctx, err)
+	}
+	defer media.Close()
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return media.Wait(ctx) })
+	both.Go(func() error { return serveRoom(ctx, client, media, s, ready) })
+	return both.Wait()
+}
+
+// endedBy is err, unless it came about because ctx ended, which is no error.
+func endedBy(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// pageURLs is where browsers find the room: on this machine and, if the relay
+// listens there, on its networks.
+func pageURLs(address net.Addr, room string) []string {
+	page := server.PageURL(address) + "?" + url.Values{"room": {room}}.Encode()
+	pages := []string{page}
+	tcp, ok := address.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return pages
+	}
+	local, err := net.InterfaceAddrs()
+	if err != nil {
+		return pages
+	}
+	for _, a := range local {
+		ip, ok := a.(*net.IPNet)
+		if !ok || ip.IP.IsLoopback() || ip.IP.IsLinkLocalUnicast() {
+			continue
+		}
+		pages = append(pages, server.PageURL(&net.TCPAddr{IP: ip.IP, Port: tcp.Port})+"?"+url.Values{"room": {room}}.Encode())
+	}
+	return pages
+}
+
+// dialable is how this process reaches an address that it listens on.
+func dialable(address net.Addr) string {
+	host, port, _ := net.SplitHostPort(address.String())
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// signaller says to remote peers what the pipeline has to say.
+type signaller struct{ client *signalling.Client }
+
+func (s signaller) SendDescription(uid string, d signalling.Description) error {
+	return s.send(uid, signalling.Negotiation{Description: &d})
+}
+
+func (s signaller) SendCandidate(uid string, c signalling.Candidate) error {
+	return s.send(uid, signalling.Negotiation{Candidate: &c})
+}
+
+func (s signaller) send(uid string, n signalling.Negotiation) error {
+	return s.client.SendTo(context.Background(), uid, n.String())
+}
+
+// serveRoom joins the room and takes what happens there.
+func serveRoom(ctx context.Context, client *signalling.Client, media *pipeline.Pipeline, s *settings, ready func()) error {
+	members, err := client.Join(ctx, s.room)
+	if err != nil {
+		return endedBy(ctx, err)
+	}
+	ready()
+	for _, uid := range members {
+		media.Offer(uid)
+	}
+	for {
+		event, err := client.Recv(ctx)
+		if err != nil {
+			return endedBy(ctx, err)
+		}
+		handle(event, media, s.log)
+	}
+}
+
+// handle takes one event of the room. A peer that comes makes us an offer; to
+// those who were there before us we made one.
+func handle(event signalling.Event, media *pipeline.Pipeline, log *slog.Logger) {
+	switch e := event.(type) {
+	case signalling.PeerJoined:
+		log.Info("peer joined", "peer", e.UID)
+	case signalling.PeerLeft:
+		log.Info("peer left", "peer", e.UID)
+		media.Remove(e.UID)
+	case signalling.Message:
+		handleMessage(e, media, log)
+	case signalling.RelayError:
+		log.Debug("relay", "error", e.Text)
+	}
+}
+
+func handleMessage(m signalling.Message, media *pipeline.Pipeline, log *slog.Logger) {
+	n, err := signalling.ParseNegotiation(m.Text)
+	switch {
+	case err != nil:
+		log.Warn("message ignored", "peer", m.From, "error", err)
+	case n.Description != nil:
+		media.HandleDescription(m.From, *n.Description)
+	default:
+		media.HandleCandidate(m.From, *n.Candidate)
+	}
+}
