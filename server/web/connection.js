@@ -3,17 +3,16 @@
 
 import { codecs, sameConnection } from './sdp.js';
 
-const mediaPoll = 200; // ms between looks for the first media
-
 const over = new Set(['refused', 'failed', 'closed']);
 
 const receives = ({ currentDirection }) => currentDirection === 'recvonly' || currentDirection === 'sendrecv';
 
-// Connection sends its own descriptions and candidates through `send` and calls
-// `changed(connection)` whenever `status` changed:
+// Connection sends its own descriptions and candidates through `send`, and calls
+// `changed(connection)` when `status` or the tracks of `stream` may have changed.
+// The status is one of
 //   'connecting'    until the transport works
 //   'connected'     the transport works, no media has come yet
-//   'live'          media has come
+//   'live'          media has come: `stream` has the tracks that deliver
 //   'disconnected'  was live, may come back by itself
 //   'failed'        is over
 //   'refused'       is over: no media section may carry anything to us
@@ -29,15 +28,13 @@ export class Connection {
   #offering = false;
   #described = false;
   #remote = null; // the latest description that we took from the member
-  #receivedMedia = false;
-  #pollTimer = null;
 
   constructor({ configuration, send, changed }) {
     this.#send = send;
     this.#changed = changed;
     this.#peer = new RTCPeerConnection(configuration);
     this.#peer.onicecandidate = ({ candidate }) => this.#sendCandidate(candidate);
-    this.#peer.onconnectionstatechange = () => this.#update();
+    this.#peer.onconnectionstatechange = this.#update;
   }
 
   // offer asks for whatever the member sends.
@@ -93,7 +90,6 @@ export class Connection {
   // picture.
   close() {
     this.status = 'closed';
-    clearTimeout(this.#pollTimer);
     this.#peer.onicecandidate = this.#peer.onconnectionstatechange = null;
     this.#peer.close();
   }
@@ -136,10 +132,26 @@ export class Connection {
     for (const ice of this.#early.remote.splice(0)) {
       await this.#addCandidate(ice);
     }
-    const wanted = this.#peer.getTransceivers().filter(receives).map(({ receiver }) => receiver.track);
-    this.stream.getTracks().filter((track) => !wanted.includes(track)).forEach((track) => this.stream.removeTrack(track));
-    wanted.forEach((track) => this.stream.addTrack(track));
-    this.#become(wanted.length === 0 ? 'refused' : this.#transportStatus());
+    const tracks = this.#peer.getTransceivers().filter(receives).map(({ receiver }) => receiver.track);
+    this.stream.getTracks().filter((track) => !tracks.includes(track)).forEach((track) => this.stream.removeTrack(track));
+    tracks.forEach((track) => this.#addWhenDelivering(track));
+    this.#transports().forEach((transport) => transport.addEventListener('statechange', this.#update));
+    this.#become(tracks.length === 0 ? 'refused' : this.#transportStatus());
+  }
+
+  // A track is muted until its first packet. An element must not get one that
+  // never delivers, as a sender without sound may negotiate: it would wait for
+  // it and play nothing at all.
+  #addWhenDelivering(track) {
+    const add = () => {
+      this.stream.addTrack(track);
+      this.#update();
+    };
+    if (track.muted) {
+      track.addEventListener('unmute', add, { once: true });
+    } else {
+      add();
+    }
   }
 
   async #addCandidate(ice) {
@@ -167,10 +179,18 @@ export class Connection {
     }
   }
 
+  #transports() {
+    return this.#peer.getReceivers().flatMap(({ transport }) => transport ?? []);
+  }
+
   #transportStatus() {
+    // A peer that closes says so in DTLS; connectionState waits for ICE to miss it.
+    if (this.#transports().some(({ state }) => state === 'closed')) {
+      return 'failed';
+    }
     switch (this.#peer.connectionState) {
       case 'connected':
-        return this.#receivedMedia ? 'live' : 'connected';
+        return this.stream.getTracks().length > 0 ? 'live' : 'connected';
       case 'disconnected':
         return 'disconnected';
       case 'failed':
@@ -181,28 +201,12 @@ export class Connection {
     }
   }
 
-  #update() {
-    this.#become(this.#transportStatus());
-  }
+  #update = () => this.#become(this.#transportStatus());
 
   #become(status) {
-    if (status === this.status || over.has(this.status)) {
-      return;
-    }
-    this.status = status;
-    if (status === 'connected') {
-      this.#awaitMedia();
-    }
-    this.#changed(this);
-  }
-
-  async #awaitMedia() {
-    this.#receivedMedia = (await this.#bytesReceived()) > 0;
-    if (this.#receivedMedia) {
-      this.#update();
-    } else if (this.status === 'connected') {
-      clearTimeout(this.#pollTimer);
-      this.#pollTimer = setTimeout(() => this.#awaitMedia(), mediaPoll);
+    if (!over.has(this.status)) {
+      this.status = status;
+      this.#changed(this);
     }
   }
 

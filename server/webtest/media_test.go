@@ -1,0 +1,109 @@
+package webtest
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media"
+	"github.com/pion/webrtc/v4/pkg/media/ivfreader"
+	"github.com/pion/webrtc/v4/pkg/media/oggreader"
+)
+
+//go:embed testdata/picture.ivf
+var pictureFile []byte
+
+//go:embed testdata/tone.ogg
+var toneFile []byte
+
+const (
+	frameDuration  = 40 * time.Millisecond // of picture.ivf
+	packetDuration = 20 * time.Millisecond // of a packet of tone.ogg
+)
+
+// playPicture gives a track that plays the picture over and over until the test ends.
+func playPicture(t *testing.T) webrtc.TrackLocal {
+	t.Helper()
+	return play(t, webrtc.MimeTypeVP8, pictureFrames(t), frameDuration)
+}
+
+// playTone does the same with the tone.
+func playTone(t *testing.T) webrtc.TrackLocal {
+	t.Helper()
+	return play(t, webrtc.MimeTypeOpus, tonePackets(t), packetDuration)
+}
+
+func play(t *testing.T, mimeType string, samples [][]byte, duration time.Duration) webrtc.TrackLocal {
+	t.Helper()
+	track := newTrack(t, mimeType)
+	done := make(chan struct{})
+	var player sync.WaitGroup
+	player.Go(func() {
+		ticker := time.NewTicker(duration)
+		defer ticker.Stop()
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				sample := media.Sample{Data: samples[i%len(samples)], Duration: duration}
+				// A viewer that has just gone makes this fail; the others still get it.
+				_ = track.WriteSample(sample)
+			}
+		}
+	})
+	t.Cleanup(func() { close(done); player.Wait() })
+	return track
+}
+
+func newTrack(t *testing.T, mimeType string) *webrtc.TrackLocalStaticSample {
+	t.Helper()
+	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mimeType}, mimeType[:5], "gstpeer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return track
+}
+
+func pictureFrames(t *testing.T) [][]byte {
+	t.Helper()
+	reader, _, err := ivfreader.NewWith(bytes.NewReader(pictureFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var frames [][]byte
+	for {
+		frame, _, err := reader.ParseNextFrame()
+		if errors.Is(err, io.EOF) {
+			return frames
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		frames = append(frames, frame)
+	}
+}
+
+func tonePackets(t *testing.T) [][]byte {
+	t.Helper()
+	reader, _, err := oggreader.NewWith(bytes.NewReader(toneFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packets [][]byte
+	for {
+		packet, _, err := reader.ParseNextPage()
+		if errors.Is(err, io.EOF) {
+			return packets[1:] // the first has the tags
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		packets = append(packets, packet)
+	}
+}

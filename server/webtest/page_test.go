@@ -1,0 +1,317 @@
+package webtest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/pion/webrtc/v4"
+)
+
+// recordStates keeps the states that tiles were in, however shortly.
+const recordStates = `
+	globalThis.states = [];
+	new MutationObserver((mutations) => {
+		for (const {target} of mutations) states.push(target.dataset.state);
+	}).observe(document, {subtree: true, attributeFilter: ['data-state']});`
+
+func newPictureAndTone(t *testing.T, uid, room string) *sender {
+	t.Helper()
+	return newSender(t, uid, room, playPicture(t), playTone(t))
+}
+
+func TestSenderIsThereFirst(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	camera := newPictureAndTone(t, "camera", "lab")
+	camera.join(r)
+	b := openPage(t, r.page("lab"))
+	b.awaitLive("camera")
+	b.awaitFrames("camera", 25)
+	if camera.offered() {
+		t.Error("the sender offered, want the newcomer to: the page")
+	}
+	b.eventually(`document.querySelector('.tile video').videoWidth === 320`)
+}
+
+func TestViewerIsThereFirst(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	b := openPage(t, r.page("lab"))
+	b.awaitRelay("joined")
+	camera := newPictureAndTone(t, "camera", "lab")
+	camera.join(r)
+	b.awaitLive("camera")
+	b.awaitFrames("camera", 25)
+	if !camera.offered() {
+		t.Error("the page offered, want the newcomer to: the sender")
+	}
+}
+
+func TestSoundComesOnWithAClick(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	camera := newPictureAndTone(t, "camera", "lab")
+	camera.join(r)
+	b := openPage(t, r.page("lab"))
+	b.awaitLive("camera")
+	b.eventually(`!document.querySelector('#sound').hidden`)
+	b.eventually(`document.querySelector('.tile video').muted && !document.querySelector('.tile video').paused`)
+
+	b.click("#sound")
+	b.eventually(`document.querySelector('#sound').hidden`)
+	b.eventually(`!document.querySelector('.tile video').muted && !document.querySelector('.tile video').paused`)
+	energy := b.inbound("camera", "audio").TotalAudioEnergy
+	b.eventually(fmt.Sprintf(`gstpeer.peers()[0].stats().then((stats) =>
+		stats.some(({kind, totalAudioEnergy}) => kind === 'audio' && totalAudioEnergy > %g))`, energy))
+
+	b.click(tile("camera") + " [data-action=sound]")
+	b.eventually(`document.querySelector('.tile video').muted`)
+	b.eventually(`document.querySelector('.tile').dataset.sound === 'off'`)
+}
+
+func TestSilentSenderHasNoSoundButton(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	newSender(t, "camera", "lab", playPicture(t)).join(r)
+	b := openPage(t, r.page("lab"))
+	b.awaitLive("camera")
+	b.awaitFrames("camera", 1)
+	b.eventually(`document.querySelector('#sound').hidden`)
+	b.eventually(`document.querySelector('.tile [data-action=sound]').hidden`)
+}
+
+func TestSoundOnlySender(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	newSender(t, "radio", "lab", playTone(t)).join(r)
+	b := openPage(t, r.page("lab"))
+	b.awaitLive("radio")
+	b.eventually(`document.querySelector('.explanation').textContent === 'Sound only'`)
+}
+
+func TestOneOfTwoSendersLeavesAndReturns(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	left := newPictureAndTone(t, "left", "lab")
+	right := newPictureAndTone(t, "right", "lab")
+	left.join(r)
+	b := openPage(t, r.page("lab"))
+	b.awaitLive("left")
+	right.join(r)
+	b.awaitLive("right")
+	b.eventually(`document.querySelectorAll('.tile').length === 2`)
+
+	ssrc := b.awaitFrames("right", 1)
+	left.close()
+	b.awaitState("left", "ended", "ended")
+	if got := b.awaitFrames("right", 25); got != ssrc {
+		t.Errorf("the sender that stayed was negotiated anew: SSRC %d, want %d", got, ssrc)
+	}
+
+	again := newPictureAndTone(t, "left", "lab")
+	again.join(r)
+	b.awaitLive("left")
+	b.awaitFrames("left", 25)
+	if n := evaluate[int](b, `document.querySelectorAll('.tile').length`); n != 2 {
+		t.Errorf("%d tiles, want the returned sender in its old one: 2", n)
+	}
+}
+
+func TestNoCommonCodec(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	mute := newPictureAndTone(t, "mute", "lab")
+	mute.rewrite = func(sdp string) string { return strings.ReplaceAll(sdp, "a=sendonly", "a=inactive") }
+	mute.join(r)
+	b := openPage(t, r.page("lab"))
+	b.awaitState("mute", "no-codec", "no common codec")
+	text := evaluate[string](b, `document.querySelector('.explanation').textContent`)
+	if !strings.Contains(text, "VP8") || !strings.Contains(text, "Opus") {
+		t.Errorf("the tile says %q, want the codecs that were offered", text)
+	}
+}
+
+func TestSenderOffersOnlyAForeignCodec(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	b := openPage(t, r.page("lab"))
+	b.awaitRelay("joined")
+	alien := newSender(t, "alien", "lab", newTrack(t, "video/ALIEN"))
+	alien.setAPI(foreignCodecAPI(t))
+	alien.join(r)
+	b.awaitState("alien", "no-codec", "no common codec")
+	b.eventually(`document.querySelector('.explanation').textContent.includes('ALIEN')`)
+}
+
+func TestRelayRestarts(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	camera := newPictureAndTone(t, "camera", "lab")
+	camera.join(r)
+	b := openPage(t, r.page("lab"))
+	b.awaitLive("camera")
+	ssrc := b.awaitFrames("camera", 1)
+
+	r.stop()
+	b.awaitRelay("lost")
+	b.awaitState("camera", "live", "live")
+	b.awaitFrames("camera", 25)
+
+	r.start()
+	b.awaitRelay("joined")
+	b.awaitFrames("camera", 25)
+	camera.leave()
+	camera.join(r)
+	if got := b.awaitFrames("camera", 50); got != ssrc {
+		t.Errorf("media that ran on was negotiated anew: SSRC %d, want %d", got, ssrc)
+	}
+	b.awaitState("camera", "live", "live")
+}
+
+func TestSenderOffersAnewWhileLive(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	camera := newPictureAndTone(t, "camera", "lab")
+	camera.join(r)
+	b := openPage(t, r.page("lab"))
+	b.awaitLive("camera")
+	ssrc := b.awaitFrames("camera", 1)
+
+	viewer := camera.viewer()
+	if err := camera.tryOffer(viewer); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually(fmt.Sprintf(`gstpeer.peers()[0].stats().then((stats) =>
+		stats.some(({kind, ssrc}) => kind === 'video' && ssrc !== %d))`, ssrc))
+	b.awaitLive("camera")
+	b.awaitFrames("camera", 25)
+}
+
+func TestConnectionDies(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	camera := newPictureAndTone(t, "camera", "lab")
+	camera.join(r)
+	b := openPage(t, r.page("lab"), recordStates)
+	b.awaitLive("camera")
+	ssrc := b.awaitFrames("camera", 1)
+
+	camera.hangUp()
+	b.eventually(`states.includes('reconnecting')`)
+	b.awaitLive("camera")
+	if got := b.awaitFrames("camera", 25); got == ssrc {
+		t.Errorf("still SSRC %d, want that of a new connection", got)
+	}
+}
+
+// TestSenderVanishes takes the sender's network away, so that nothing tells the
+// page but silence.
+func TestSenderVanishes(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	camera := newPictureAndTone(t, "camera", "lab")
+	vanish := camera.useOneSocket()
+	camera.join(r)
+	b := openPage(t, r.page("lab"), recordStates)
+	b.awaitLive("camera")
+	ssrc := b.awaitFrames("camera", 1)
+
+	vanish()
+	b.eventually(`states.includes('reconnecting')`)
+	b.awaitLive("camera")
+	if got := b.awaitFrames("camera", 25); got == ssrc {
+		t.Errorf("still SSRC %d, want that of a new connection", got)
+	}
+}
+
+func TestEmptyRoom(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	b := openPage(t, "http://"+r.address+"/")
+	b.awaitRelay("joined")
+	b.eventually(`document.querySelector('#notice-title').textContent === 'Waiting for a sender in room demo'`)
+	command := evaluate[string](b, `document.querySelector('#notice-command').textContent`)
+	if want := "gstpeer --server ws://" + r.address + " --room demo"; command != want {
+		t.Errorf("the notice's command is %q, want %q", command, want)
+	}
+	newSender(t, "camera", "demo", playPicture(t)).join(r)
+	b.awaitLive("camera")
+	b.eventually(`document.querySelector('#notice').hidden`)
+}
+
+func TestRoomsThatTheRelayRefuses(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	for _, room := range []string{"session", "two words", strings.Repeat("x", 1025)} {
+		b := openPage(t, r.page(room))
+		b.awaitRelay("refused")
+		b.eventually(`document.querySelector('#notice-title').textContent === 'This room cannot be joined'`)
+		b.eventually(`document.querySelector('#notice-text').textContent.includes('invalid room id')`)
+	}
+}
+
+func TestBrowserWithoutWebRTC(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	b := openPage(t, r.page("lab"), `delete globalThis.RTCPeerConnection`)
+	b.eventually(`document.querySelector('#notice-title').textContent === 'This browser has no WebRTC'`)
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	newPictureAndTone(t, "camera", "lab").join(r)
+	b := openPage(t, r.page("lab"))
+	b.awaitLive("camera")
+
+	b.run(chromedp.KeyEvent("i"))
+	b.eventually(`document.querySelector('[data-figure=resolution]').textContent === '320 × 180'`)
+	b.eventually(`/\d per second/.test(document.querySelector('[data-figure=frames]').textContent)`)
+	b.eventually(`/\d kbit/.test(document.querySelector('[data-figure=bitrate]').textContent)`)
+	b.eventually(`/^(VP8 · Opus|Opus · VP8)$/.test(document.querySelector('[data-figure=codec]').textContent)`)
+	b.run(chromedp.KeyEvent("i"))
+	b.eventually(`document.querySelector('.figures').hidden`)
+
+	b.run(chromedp.KeyEvent("f"))
+	b.eventually(`document.fullscreenElement === document.querySelector('.tile')`)
+	b.run(chromedp.KeyEvent("f"))
+	b.eventually(`document.fullscreenElement === null`)
+
+	b.run(chromedp.DoubleClick(chromedp.CSS(".tile video")))
+	b.eventually(`document.fullscreenElement === document.querySelector('.tile')`)
+}
+
+// TestPageObeysItsPolicy holds that nothing in the page needs what the relay's
+// Content-Security-Policy forbids, and that nothing throws.
+func TestPageObeysItsPolicy(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	newPictureAndTone(t, "camera", "lab").join(r)
+	b := openPage(t, r.page("lab"), `
+		globalThis.wrongs = [];
+		addEventListener('securitypolicyviolation', (event) => wrongs.push(event.violatedDirective));
+		addEventListener('error', (event) => wrongs.push(event.message));
+		addEventListener('unhandledrejection', (event) => wrongs.push(String(event.reason)));`)
+	b.awaitLive("camera")
+	b.run(chromedp.KeyEvent("i"))
+	b.eventually(`/\d kbit/.test(document.querySelector('[data-figure=bitrate]').textContent)`)
+	if wrongs := evaluate[[]string](b, `wrongs`); len(wrongs) > 0 {
+		t.Errorf("the page did wrong: %v", wrongs)
+	}
+}
+
+// foreignCodecAPI speaks one video codec that no browser has.
+func foreignCodecAPI(t *testing.T) *webrtc.API {
+	t.Helper()
+	var engine webrtc.MediaEngine
+	codec := webrtc.RTPCodecParameters{
+		RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "video/ALIEN", ClockRate: 90000},
+		PayloadType:        99,
+	}
+	if err := engine.RegisterCodec(codec, webrtc.RTPCodecTypeVideo); err != nil {
+		t.Fatal(err)
+	}
+	return webrtc.NewAPI(webrtc.WithMediaEngine(&engine))
+}
