@@ -1,0 +1,74 @@
+# make run starts gstpeer, make test checks everything; make help lists the rest.
+# On Debian and its kin both first install what is missing.
+
+GO  ?= go
+# What is said to gstpeer by make run, such as ARGS='--room lab'.
+ARGS ?=
+# How long each fuzz target runs in make test.
+FUZZTIME ?= 5s
+
+# A checkout that belongs to somebody else must build too: git refuses to
+# describe it. The same flags everywhere make one build of each package do.
+export GOFLAGS += -trimpath -buildvcs=false
+race = GOFLAGS='$(GOFLAGS) -race'
+
+pure = ./signalling ./server ./cmd/gstpeer-server
+
+build_packages = ca-certificates gcc libc6-dev pkg-config \
+	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
+run_packages = gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav \
+	gstreamer1.0-nice gstreamer1.0-x gstreamer1.0-alsa gstreamer1.0-pulseaudio \
+	fonts-dejavu-core
+test_packages = chromium gstreamer1.0-tools python3-websockets xvfb xauth
+
+# install names the packages of a list that are not there, and installs them.
+define install
+@$(GO) version >/dev/null || { echo 'Go 1.26 or newer is needed: https://go.dev/dl/' >&2; exit 1; }
+@command -v dpkg-query >/dev/null || { echo 'Not a Debian: this needs what is there called $(strip $(1))' >&2; exit 0; }; \
+for package in $(1); do \
+	[ "$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null)" = installed ] || missing="$$missing $$package"; \
+done; \
+[ -n "$$missing" ] || exit 0; \
+echo "Installing:$$missing"; \
+as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
+$$as_root apt-get update -q && \
+$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing </dev/null || \
+{ echo "Could not install them. As root: apt-get install$$missing" >&2; exit 1; }
+endef
+
+.PHONY: help run build test bench deps test-deps lint fuzz
+
+help: ## list what make can do
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: build ## stream a test picture with sound; ARGS='…' says what else, ARGS=--help how
+	@./bin/gstpeer $(ARGS)
+
+build: deps ## build bin/gstpeer and bin/gstpeer-server
+	$(GO) build -o bin/ ./cmd/...
+
+test: deps test-deps lint fuzz ## check and test everything
+	GSTPEER_REQUIRE_BROWSER=1 $(race) $(GO) test -p 1 -timeout 10m ./...
+
+bench: deps ## measure
+	$(GO) test -run '^$$' -bench . ./...
+
+lint: deps
+	@unformatted="$$("$$($(GO) env GOROOT)/bin/gofmt" -l .)"; [ -z "$$unformatted" ] || { echo "gofmt -w these: $$unformatted" >&2; exit 1; }
+	CGO_ENABLED=0 $(GO) build -o /dev/null $(pure)
+	$(race) $(GO) vet ./...
+	staticcheck="$$($(GO) tool -n staticcheck)" && $(race) "$$staticcheck" ./...
+
+fuzz: deps
+	@for package in $(pure); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep ^Fuzz); do \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+deps: ## install what building and running need
+	$(call install,$(build_packages) $(run_packages))
+
+test-deps: ## install what the tests need in addition
+	$(call install,$(test_packages))
