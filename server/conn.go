@@ -221,6 +221,7 @@ func (c *conn) register(uid string) bool {
 		case <-holder.out.ended:
 			c.registry.leave(holder)
 		case <-timeout.C:
+			c.log.Info("taking over a uid whose connection does not answer", "peer", uid)
 			c.registry.evict(holder, websocket.ClosePolicyViolation, "uid taken over")
 		}
 		timeout.Stop()
@@ -232,8 +233,11 @@ func (c *conn) handle(f frame) {
 	if !c.peer.inSession.Load() && f.kind == websocket.TextMessage {
 		m.command, m.err = signalling.ParseCommand(f.payload)
 	}
-	if err := c.registry.handle(c.peer, m); err != nil {
+	switch err := c.registry.handle(c.peer, m); {
+	case err != nil:
 		c.log.Debug("command refused", "verb", m.command.Verb, "reason", err)
+	case m.command.Verb == signalling.VerbRoom && !c.peer.inSession.Load():
+		c.log.Info("joined a room", "room", m.command.ID)
 	}
 }
 
@@ -254,8 +258,8 @@ func (c *conn) writeLoop() {
 			continue
 		}
 		err := c.ws.WriteMessage(f.kind, f.payload)
-		if f.kind == websocket.CloseMessage && (err == nil || errors.Is(err, websocket.ErrCloseSent)) {
-			break
+		if errors.Is(err, websocket.ErrCloseSent) || err == nil && f.kind == websocket.CloseMessage {
+			break // gorilla itself sends the close frame for a protocol violation
 		}
 		if err != nil {
 			return

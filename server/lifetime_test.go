@@ -185,6 +185,25 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// TestCloseCutsShortOtherEnds has a connection that is ending already, with far
+// more time than Close has.
+func TestCloseCutsShortOtherEnds(t *testing.T) {
+	r := startRelay(t, server.Config{}, server.Patience{Closing: time.Hour, Shutdown: 50 * time.Millisecond})
+	c := r.dialDeaf(t, "/", nil)
+	c.send("nonsense")
+	_, _, _ = c.ws.ReadMessage() // the ERROR; but not the close frame, which it would answer
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		r.server.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(patience):
+		t.Error("Close waits for a connection that is ending")
+	}
+}
+
 func TestServeFailsWithItsListener(t *testing.T) {
 	s, err := server.New(server.Config{})
 	if err != nil {

@@ -36,7 +36,8 @@ type outbox struct {
 	pong     *frame        // the answer to the last ping, if not yet sent
 	alive    chan struct{} // closed at the next sign of life; nil when nobody waits for one
 	closing  *frame        // the close frame, to go out after frames
-	killLate *time.Timer
+	killLate *time.Timer   // set with closing
+	killAt   time.Time
 }
 
 func newOutbox(maxFrames, maxBytes int, kill func()) *outbox {
@@ -109,7 +110,8 @@ func (o *outbox) lives() {
 }
 
 // finish ends the connection after what is queued, with a close frame; it is
-// cut if that takes longer than within. The first end wins.
+// cut if that takes longer than within. Of several ends the first one's code
+// and the earliest one's time count.
 func (o *outbox) finish(code int, reason string, within time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -125,10 +127,16 @@ func (o *outbox) abandon(code int, reason string, within time.Duration) {
 }
 
 func (o *outbox) end(code int, reason string, within time.Duration) {
+	killAt := time.Now().Add(within)
 	if o.closing != nil {
+		if killAt.Before(o.killAt) {
+			o.killAt = killAt
+			o.killLate.Reset(within)
+		}
 		return
 	}
 	o.closing = &frame{websocket.CloseMessage, websocket.FormatCloseMessage(code, reason)}
+	o.killAt = killAt
 	o.killLate = time.AfterFunc(within, o.kill)
 	close(o.ended)
 	o.rouse()
