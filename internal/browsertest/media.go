@@ -1,0 +1,54 @@
+package browsertest
+
+import "fmt"
+
+// Inbound is what getStats says about one kind of media that comes in.
+type Inbound struct {
+	SSRC             uint32  `json:"ssrc"`
+	FramesDecoded    int     `json:"framesDecoded"`
+	TotalAudioEnergy float64 `json:"totalAudioEnergy"`
+	MimeType         string  `json:"mimeType"` // of its codec
+}
+
+// inbound is an expression for an Inbound, {} if there is none.
+func inbound(uid, kind string) string {
+	return fmt.Sprintf(`(async () => {
+		const peer = gstpeer.peers().find(({uid}) => uid === %q);
+		const stats = (await peer?.stats()) ?? [];
+		const inbound = stats.find(({type, kind}) => type === 'inbound-rtp' && kind === %q);
+		return {...inbound, mimeType: stats.find(({id}) => id === inbound?.codecId)?.mimeType ?? ''};
+	})()`, uid, kind)
+}
+
+// Inbound tells about the media that the page gets from a peer of its room, by
+// kind: "video" or "audio". It is the zero value when there is none.
+func (b *Tab) Inbound(uid, kind string) Inbound {
+	b.t.Helper()
+	return Evaluate[Inbound](b, inbound(uid, kind))
+}
+
+// AwaitFrames waits until more frames of a peer have been decoded, and tells
+// about them.
+func (b *Tab) AwaitFrames(uid string, more int) Inbound {
+	b.t.Helper()
+	enough := b.Inbound(uid, "video").FramesDecoded + more
+	b.Eventually(inbound(uid, "video") + fmt.Sprintf(`.then(({framesDecoded}) => framesDecoded >= %d)`, enough))
+	return b.Inbound(uid, "video")
+}
+
+// AwaitSound turns the sound on, as a user would, waits until some of a peer's
+// has been played, and tells about it.
+func (b *Tab) AwaitSound(uid string) Inbound {
+	b.t.Helper()
+	b.Eventually(fmt.Sprintf(`(() => {
+		const tile = document.querySelector('[data-uid=%q]');
+		const video = tile?.querySelector('video');
+		return tile?.dataset.sound === 'refused' || (video?.currentTime > 0 && !video.muted);
+	})()`, uid))
+	if Evaluate[bool](b, `!document.querySelector('#sound').hidden`) {
+		b.Click("#sound")
+	}
+	before := b.Inbound(uid, "audio").TotalAudioEnergy
+	b.Eventually(inbound(uid, "audio") + fmt.Sprintf(`.then(({totalAudioEnergy}) => totalAudioEnergy > %g)`, before))
+	return b.Inbound(uid, "audio")
+}
