@@ -86,8 +86,6 @@ export class Connection {
     return (await this.#bytesReceived()) > before;
   }
 
-  // close keeps the stream: an element that shows it goes on showing its last
-  // picture.
   close() {
     this.status = 'closed';
     this.#peer.onicecandidate = this.#peer.onconnectionstatechange = null;

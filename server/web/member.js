@@ -214,8 +214,9 @@ export class Member {
     }
   }
 
+  // The broken connection stays open until another takes its place: closing it
+  // would blacken its last picture.
   #currentFailed() {
-    this.#current.close();
     if (this.#next === null) {
       this.#retry();
     }

@@ -4,6 +4,7 @@
 import { layout } from './layout.js';
 import { Tile } from './tile.js';
 
+const short = (text) => (text.length > 100 ? `${text.slice(0, 100)}…` : text);
 const byId = (id) => document.getElementById(id);
 
 // Page shows one tile for each member, and a notice while there is none.
@@ -83,8 +84,9 @@ export class Page {
   #arrange() {
     const { clientWidth, clientHeight } = this.#stage;
     const gap = parseFloat(getComputedStyle(this.#stage).columnGap) || 0;
-    const { columns, scrolls } = layout(this.#tiles.size, clientWidth, clientHeight, gap);
-    this.#stage.style.setProperty('--columns', columns);
+    const { width, height, scrolls } = layout(this.#tiles.size, clientWidth, clientHeight, gap);
+    this.#stage.style.setProperty('--slot-width', `${width}px`);
+    this.#stage.style.setProperty('--slot-height', `${height}px`);
     this.#stage.toggleAttribute('data-scrolls', scrolls);
   }
 
@@ -97,15 +99,24 @@ export class Page {
   }
 
   #summary() {
-    const live = [...this.#tiles.values()].filter(({ state }) => state === 'live').length;
     switch (this.#relay) {
       case 'joined':
-        return this.#tiles.size === 0 ? '' : `${live} of ${this.#tiles.size} live`;
+        return this.#count();
       case 'lost':
         return 'The relay is out of reach. Trying again…';
       default:
         return '';
     }
+  }
+
+  #count() {
+    const live = [...this.#tiles.values()].filter(({ state }) => state === 'live').length;
+    const all = this.#tiles.size;
+    if (all === 0) {
+      return '';
+    }
+    const senders = all === 1 ? '1 sender' : `${all} senders`;
+    return live === all ? senders : `${live} of ${senders} live`;
   }
 
   #showNotice() {
@@ -128,7 +139,7 @@ export class Page {
       case 'refused':
         return {
           title: 'This room cannot be joined',
-          text: `The relay says: ${this.#reason}. A room’s name has no white space, is not “session” and takes up to 1,024 bytes.`,
+          text: `The relay says: ${short(this.#reason)}. A room’s name has no white space, is not “session” and takes up to 1,024 bytes.`,
         };
       case 'unsupported':
         return {

@@ -8,7 +8,9 @@ const nothing = { at: 0, bytes: 0, frames: 0 };
 // figures sums up the media that comes in. `previous` is its own last result:
 // rates are taken between the two, and are null without one.
 export function figures(report, previous = nothing) {
-  const streams = report.filter(({ type }) => type === 'inbound-rtp');
+  const streams = ['video', 'audio'].flatMap((wanted) =>
+    report.filter(({ type, kind }) => type === 'inbound-rtp' && kind === wanted),
+  );
   const video = streams.find(({ kind }) => kind === 'video');
   const at = Math.max(0, ...streams.map(({ timestamp }) => timestamp));
   const bytes = streams.reduce((sum, { bytesReceived }) => sum + bytesReceived, 0);

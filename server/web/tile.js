@@ -70,6 +70,7 @@ export class Tile {
     this.element.dataset.state = this.state;
     this.#find('.state').textContent = this.stateWords;
     this.#find('.explanation').textContent = this.#explanation();
+    this.#find('.emblem use').setAttribute('href', this.#soundOnly ? '#icon-speaker' : '#icon-screen');
     this.#find('[data-action=play]').hidden = !(this.state === 'live' && this.#player.stopped);
     this.#showSound();
     this.#changed(this);
@@ -122,6 +123,10 @@ export class Tile {
     this.element.remove();
   }
 
+  get #soundOnly() {
+    return this.state === 'live' && this.#member.stream.getVideoTracks().length === 0;
+  }
+
   get #video() {
     return this.#find('video');
   }
@@ -172,7 +177,7 @@ export class Tile {
     const { sound } = this.#player;
     this.element.dataset.sound = sound;
     const button = this.#find('[data-action=sound]');
-    const control = soundControls[sound];
+    const control = this.state === 'live' && soundControls[sound];
     button.hidden = !control;
     if (control) {
       button.setAttribute('aria-label', control.label);
@@ -204,7 +209,7 @@ export class Tile {
       case 'no-codec':
         return explainRefusal(uid, refusal);
       default:
-        return this.#member.stream?.getVideoTracks().length ? '' : 'Sound only';
+        return this.#soundOnly ? 'Sound only' : '';
     }
   }
 }

@@ -53,12 +53,13 @@ func TestPureModules(t *testing.T) {
 			b.next(); b.succeeded(); now = 9999; const soon = b.next();
 			b.succeeded(); now += 10000; return [soon, b.next()]; })()`, `[1000,500]`},
 
-		{"layout", `m.layout(0, 1280, 720, 8)`, `{"columns":1,"scrolls":false}`},
-		{"layout", `m.layout(1, 360, 640, 8)`, `{"columns":1,"scrolls":false}`},
-		{"layout", `m.layout(4, 1280, 720, 8)`, `{"columns":2,"scrolls":false}`},
-		{"layout", `m.layout(2, 400, 700, 8)`, `{"columns":1,"scrolls":false}`},
-		{"layout", `m.layout(6, 360, 640, 8)`, `{"columns":1,"scrolls":true}`},
-		{"layout", `m.layout(100, 1280, 720, 8)`, `{"columns":4,"scrolls":true}`},
+		{"layout", `m.layout(0, 1280, 720, 8)`, `{"width":1280,"height":720,"scrolls":false}`},
+		{"layout", `m.layout(1, 360, 640, 8)`, `{"width":360,"height":640,"scrolls":false}`},
+		{"layout", `m.layout(2, 400, 700, 8)`, `{"width":400,"height":225,"scrolls":false}`},
+		{"layout", `m.layout(4, 1280, 720, 8)`, `{"width":632,"height":355,"scrolls":false}`},
+		{"layout", `m.layout(5, 1280, 740, 8)`, `{"width":429,"height":241,"scrolls":false}`},
+		{"layout", `m.layout(6, 360, 640, 8)`, `{"width":360,"height":202,"scrolls":true}`},
+		{"layout", `m.layout(100, 1280, 720, 8)`, `{"width":314,"height":176,"scrolls":true}`},
 
 		{"stats", `m.words(m.figures([]))`, `{"resolution":"–","frames":"–","bitrate":"–","codec":"–"}`},
 		{"stats", `(() => {

@@ -226,6 +226,18 @@ func TestSenderVanishes(t *testing.T) {
 	}
 }
 
+func TestOfferWithoutAnswerIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	camera := newPictureAndTone(t, "camera", "lab")
+	camera.ignored = 1
+	camera.join(r)
+	b := openPage(t, r.page("lab"))
+	b.awaitState("camera", "connecting", "connecting")
+	b.awaitLive("camera")
+	b.awaitFrames("camera", 25)
+}
+
 func TestEmptyRoom(t *testing.T) {
 	t.Parallel()
 	r := startRelay(t)

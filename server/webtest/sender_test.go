@@ -28,6 +28,9 @@ type sender struct {
 	// answers inactive.
 	rewrite func(sdp string) string
 
+	// ignored is how many more offers get no answer. It belongs to the reader.
+	ignored int
+
 	member sync.WaitGroup // the reader of socket
 
 	mu     sync.Mutex
@@ -207,6 +210,9 @@ func (s *sender) receive(viewer, text string) error {
 	switch {
 	case message.Candidate != nil:
 		return s.addCandidate(viewer, *message.Candidate)
+	case message.Description.Type == signalling.Offer && s.ignored > 0:
+		s.ignored--
+		return nil
 	case message.Description.Type == signalling.Offer:
 		return s.answer(viewer, message.Description.SDP)
 	default:
