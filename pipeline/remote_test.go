@@ -10,6 +10,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
+	"github.com/pion/rtp/codecs"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/gstpeer/gstpeer/signalling"
@@ -58,14 +59,15 @@ type receivedTrack struct {
 	kind  webrtc.RTPCodecType
 	codec webrtc.RTPCodecParameters
 
-	mu      sync.Mutex
-	packets int
-	gaps    int // sequence numbers that are missing
-	frames  int // whole ones
-	longest time.Duration
-	last    time.Time
-	next    uint16
-	first   chan struct{} // closed at the first whole keyframe
+	mu                 sync.Mutex
+	packets            int
+	startsWithKeyframe bool
+	gaps               int // sequence numbers that are missing
+	frames             int // whole ones
+	longest            time.Duration
+	last               time.Time
+	next               uint16
+	keyframe           chan time.Time // gets the arrival of the first frame, if it is a whole VP8 keyframe
 }
 
 // newRemote makes a remote that can receive the given codecs; nil means pion's own.
@@ -179,7 +181,7 @@ func (r *remote) take(n signalling.Negotiation) error {
 
 // receive counts what arrives on a track.
 func (r *remote) receive(track *webrtc.TrackRemote) {
-	got := &receivedTrack{kind: track.Kind(), codec: track.Codec(), first: make(chan struct{})}
+	got := &receivedTrack{kind: track.Kind(), codec: track.Codec(), keyframe: make(chan time.Time, 1)}
 	r.tracks <- got
 	for {
 		packet, _, err := track.ReadRTP()
@@ -196,6 +198,9 @@ func (got *receivedTrack) count(packet *rtp.Packet) {
 	if got.packets > 0 {
 		got.gaps += int(packet.SequenceNumber - got.next)
 	}
+	if got.packets == 0 {
+		got.startsWithKeyframe = startsVP8Keyframe(packet.Payload)
+	}
 	got.packets++
 	got.next = packet.SequenceNumber + 1
 	if !packet.Marker {
@@ -204,8 +209,8 @@ func (got *receivedTrack) count(packet *rtp.Packet) {
 	now := time.Now()
 	if got.frames > 0 {
 		got.longest = max(got.longest, now.Sub(got.last))
-	} else {
-		close(got.first)
+	} else if got.startsWithKeyframe && got.gaps == 0 {
+		got.keyframe <- now
 	}
 	got.last = now
 	got.frames++
@@ -259,4 +264,29 @@ func testLog(t testing.TB) *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("test", t.Name())
+}
+
+// startsVP8Keyframe says whether a packet is the first one of a keyframe (RFC 7741).
+func startsVP8Keyframe(payload []byte) bool {
+	var vp8 codecs.VP8Packet
+	frame, err := vp8.Unmarshal(payload)
+	return err == nil && vp8.S == 1 && vp8.PID == 0 && len(frame) > 0 && frame[0]&1 == 0
+}
+
+// awaitKeyframe waits for the first frame of the picture, and returns when it
+// was whole.
+func (r *remote) awaitKeyframe() time.Time {
+	r.t.Helper()
+	for {
+		track := r.awaitTrack()
+		if track.kind == webrtc.RTPCodecTypeAudio {
+			continue
+		}
+		select {
+		case at := <-track.keyframe:
+			return at
+		case <-time.After(20 * time.Second):
+			r.t.Fatalf("%s: no keyframe at its start after 20 s", r.uid)
+		}
+	}
 }
