@@ -72,10 +72,11 @@ func newUpgrader(handshake time.Duration) websocket.Upgrader {
 }
 
 func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
-	if s.isClosed() {
+	if !s.enter() {
 		http.Error(w, "relay shuts down", http.StatusServiceUnavailable)
 		return
 	}
+	defer s.running.Done()
 	ws, err := s.upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		s.log.Debug("upgrade failed", "remote", r.RemoteAddr, "err", err)

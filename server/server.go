@@ -92,7 +92,7 @@ type Server struct {
 	upgrader websocket.Upgrader
 	handler  http.Handler
 
-	running sync.WaitGroup // one for each of conns
+	running sync.WaitGroup // of the conns, and of the requests that become one
 
 	mu     sync.Mutex
 	conns  map[*conn]struct{}
@@ -175,11 +175,16 @@ func (s *Server) Close() {
 	s.closed = true
 	s.registry.atomically(func() { // or the end of one would give its partner another reason
 		for c := range s.conns {
-			c.out.finish(websocket.CloseGoingAway, "relay shuts down", s.timeouts.shutdown)
+			s.dismiss(c)
 		}
 	})
 	s.mu.Unlock()
 	s.running.Wait()
+}
+
+// dismiss tells a peer that the relay goes.
+func (s *Server) dismiss(c *conn) {
+	c.out.finish(websocket.CloseGoingAway, "relay shuts down", s.timeouts.shutdown)
 }
 
 func (s *Server) isClosed() bool {
@@ -188,14 +193,25 @@ func (s *Server) isClosed() bool {
 	return s.closed
 }
 
-// start serves a fresh WebSocket on goroutines of its own, so that the request
-// and all that hangs on it can be freed.
+// enter reports false after Close. Else Close waits for running.Done, and so for
+// all that is started until then.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.running.Add(1)
+	return true
+}
+
+// start serves a fresh WebSocket, between enter and running.Done, on goroutines
+// of its own, so that the request and all that hangs on it can be freed.
 func (s *Server) start(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed { // since the request came in
-		c.out.kill()
-		return
+	if s.closed { // since enter
+		s.dismiss(c)
 	}
 	s.conns[c] = struct{}{}
 	s.running.Go(func() {

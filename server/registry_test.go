@@ -1,0 +1,161 @@
+package server
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// FuzzRegistry plays random scenes with a few peers, and after each step checks
+// that the registry is in order and that each peer's view of its room is true.
+func FuzzRegistry(f *testing.F) {
+	f.Add([]byte("\x00\x01\x02\x03\x04"))
+	f.Add([]byte("ABCDabcdABCDabcd"))
+	f.Add([]byte("\x10\x20\x11\x21\x12\x22\x30\x31\x32\x40\x41\x42\x50\x51"))
+	f.Fuzz(func(t *testing.T, script []byte) {
+		if len(script) > 500 {
+			return
+		}
+		r := newRegistry(time.Hour)
+		peers := make([]*peer, 6)
+		views := make([]map[string]bool, len(peers)) // whom each knows to be in its room
+		defer func() {
+			for _, p := range peers {
+				if p != nil {
+					p.out.release()
+				}
+			}
+		}()
+		for _, b := range script {
+			who, what, whom := int(b)%len(peers), int(b>>3)%6, int(b>>5)%len(peers)
+			if p := peers[who]; p == nil || p.out.over() {
+				if p != nil {
+					p.out.release()
+				}
+				peers[who] = newTestPeer(r, who)
+				views[who] = map[string]bool{}
+			}
+			act(r, peers[who], what, fmt.Sprintf("peer%d", whom))
+			for i, p := range peers {
+				if p != nil {
+					look(t, p, views[i])
+				}
+			}
+			check(t, r)
+			for i, p := range peers {
+				if p != nil && p.registered && p.room != nil {
+					checkView(t, p, views[i])
+				}
+			}
+		}
+	})
+}
+
+func newTestPeer(r *registry, i int) *peer {
+	p := &peer{
+		uid:    fmt.Sprintf("peer%d", i),
+		viewer: i >= 4,
+		out:    newOutbox(3, 100, func() {}), // small: many a step fills it
+	}
+	r.register(p)
+	return p
+}
+
+// act does one of the things that a connection asks of the registry.
+func act(r *registry, p *peer, what int, whom string) {
+	say := func(text string) {
+		m := message{frame: textFrame(text)}
+		m.command, m.err = signalling.ParseCommand(m.frame.payload)
+		_ = r.handle(p, m) // has been answered
+	}
+	switch what {
+	case 0:
+		say("ROOM room" + whom[len(whom)-1:])
+	case 1:
+		say("SESSION " + whom)
+	case 2:
+		for range 4 { // more than the outbox takes
+			say("ROOM_PEER_MSG " + whom + " text")
+		}
+	case 3:
+		r.leave(p)
+		p.out.abandon(websocket.CloseNormalClosure, "", time.Hour)
+	case 4:
+		say("ROOM room0")
+	case 5:
+		say("ROOM_PEER_LIST")
+	}
+}
+
+// look reads all that has come for p, and keeps its view of the room.
+func look(t *testing.T, p *peer, view map[string]bool) {
+	t.Helper()
+	for _, text := range drain(p.out) {
+		reply, err := signalling.ParseReply(text)
+		switch {
+		case err != nil: // a text of a session, or a close frame
+		case reply.Verb == signalling.VerbRoomOK:
+			for _, uid := range reply.IDs {
+				view[uid] = true
+			}
+		case reply.Verb == signalling.VerbRoomPeerJoined && !p.inSession.Load():
+			if view[reply.ID] {
+				t.Errorf("%s: %s joined twice", p.uid, reply.ID)
+			}
+			view[reply.ID] = true
+		case reply.Verb == signalling.VerbRoomPeerLeft && !p.inSession.Load():
+			if !view[reply.ID] {
+				t.Errorf("%s: %s left, but was not there", p.uid, reply.ID)
+			}
+			delete(view, reply.ID)
+		}
+	}
+}
+
+// check holds what is always true of a registry between operations.
+func check(t *testing.T, r *registry) {
+	t.Helper()
+	for uid, p := range r.peers {
+		switch {
+		case p.uid != uid || !p.registered || p.out.over():
+			t.Errorf("%s is registered as %s and over", p.uid, uid)
+		case p.partner != nil && (p.partner.partner != p || p.room != nil || !p.partner.registered):
+			t.Errorf("%s: its session is broken", uid)
+		case p.room != nil && (r.rooms[p.room.id] != p.room || !slices.Contains(p.room.members, p)):
+			t.Errorf("%s: its room is broken", uid)
+		}
+	}
+	for name, room := range r.rooms {
+		if len(room.members) == 0 {
+			t.Errorf("room %s is empty", name)
+		}
+		for _, m := range room.members {
+			if m.room != room || r.peers[m.uid] != m {
+				t.Errorf("room %s has a member %s that is not there", name, m.uid)
+			}
+		}
+	}
+	if len(r.full) != 0 {
+		t.Errorf("%d peers with a full outbox are still there", len(r.full))
+	}
+}
+
+func checkView(t *testing.T, p *peer, view map[string]bool) {
+	t.Helper()
+	var sees []string
+	for uid := range view {
+		sees = append(sees, uid)
+	}
+	want := strings.Fields(p.room.uidsFor(p))
+	slices.Sort(sees)
+	slices.Sort(want)
+	if !slices.Equal(sees, want) {
+		t.Errorf("%s sees %q in its room, want %q", p.uid, sees, want)
+	}
+}
