@@ -16,8 +16,8 @@ import (
 
 // What a peer may take, and what a remote may ask of it.
 const (
-	// connectTimeout is from the first description until media can flow.
-	connectTimeout = 30 * time.Second
+	// defaultConnectTimeout is from the first description until media can flow.
+	defaultConnectTimeout = 30 * time.Second
 	// operationTimeout bounds one step of webrtcbin.
 	operationTimeout = 10 * time.Second
 	maxOperations    = 256
@@ -89,8 +89,8 @@ func newPeer(p *Pipeline, uid string, with session) *Peer {
 		uid: uid, with: with, pipeline: p, signaller: p.signaller, log: p.log.With("peer", uid),
 		ctx: ctx, end: end, done: make(chan struct{}), ops: make(chan func() error, maxOperations), born: time.Now(),
 	}
-	peer.connected = time.AfterFunc(connectTimeout, func() {
-		end(fmt.Errorf("%w within %s", ErrNoAnswer, connectTimeout))
+	peer.connected = time.AfterFunc(p.connectTimeout, func() {
+		end(fmt.Errorf("%w within %s", ErrNoAnswer, p.connectTimeout))
 	})
 	return peer
 }

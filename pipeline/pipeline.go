@@ -62,14 +62,16 @@ type Pipeline struct {
 	log       *slog.Logger
 	clock     *gst.Clock
 	baseTime  gst.ClockTime
-	loopback  bool
-	captures  []*capture
-	encoders  []*liveEncoder
-	tracks    map[*Codec]*Track
-	stop      context.CancelFunc
-	workers   *errgroup.Group
-	done      chan struct{} // closed when the source ended
-	err       error         // why it ended; set before done is closed
+	loopback  bool // there is no address but this machine's own
+	// connectTimeout is defaultConnectTimeout, except in tests.
+	connectTimeout time.Duration
+	captures       []*capture
+	encoders       []*liveEncoder
+	tracks         map[*Codec]*Track
+	stop           context.CancelFunc
+	workers        *errgroup.Group
+	done           chan struct{} // closed when the source ended
+	err            error         // why it ended; set before done is closed
 
 	mu     sync.Mutex
 	closed bool
@@ -86,7 +88,7 @@ func Open(ctx context.Context, config Config, signaller Signaller) (*Pipeline, e
 	initialize()
 	setDefaults(&config)
 	p := &Pipeline{
-		config: config, signaller: signaller, log: config.Log, loopback: onlyLoopback(),
+		config: config, signaller: signaller, log: config.Log, loopback: onlyLoopback(), connectTimeout: defaultConnectTimeout,
 		clock: gst.ObtainSystemClock().Clock, tracks: make(map[*Codec]*Track),
 		peers: make(map[string]*Peer), done: make(chan struct{}),
 	}

@@ -230,6 +230,15 @@ func (r *remote) close() {
 	}
 }
 
+// counts is what a receivedTrack counted.
+type counts struct{ gaps, frames int }
+
+func (got *receivedTrack) snapshot() counts {
+	got.mu.Lock()
+	defer got.mu.Unlock()
+	return counts{gaps: got.gaps, frames: got.frames}
+}
+
 // awaitFrames waits until a track has that many whole frames.
 func (got *receivedTrack) awaitFrames(t testing.TB, n int) {
 	t.Helper()

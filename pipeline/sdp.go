@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pion/sdp/v3"
 
@@ -62,6 +63,9 @@ func parseDescription(d signalling.Description) (remoteDescription, error) {
 	if len(d.SDP) > maxDescriptionSize {
 		return r, fmt.Errorf("%w: %d bytes, at most %d are accepted", ErrDescription, len(d.SDP), maxDescriptionSize)
 	}
+	if !utf8.ValidString(d.SDP) {
+		return r, fmt.Errorf("%w: not UTF-8", ErrDescription)
+	}
 	var parsed sdp.SessionDescription
 	if err := parsed.UnmarshalString(d.SDP); err != nil {
 		return r, fmt.Errorf("%w: not SDP: %w", ErrDescription, err)
@@ -99,11 +103,11 @@ func parseDescription(d signalling.Description) (remoteDescription, error) {
 // some peers leave it out. It says whether there was anything to do.
 func completeRejected(parsed *sdp.SessionDescription) (changed bool) {
 	keys := []string{"ice-ufrag", "ice-pwd", "fingerprint", "setup"}
+	model := &sdp.MediaDescription{}
 	accepted := slices.IndexFunc(parsed.MediaDescriptions, func(m *sdp.MediaDescription) bool { return m.MediaName.Port.Value != 0 })
-	if accepted < 0 {
-		return false
+	if accepted >= 0 {
+		model = parsed.MediaDescriptions[accepted]
 	}
-	model := parsed.MediaDescriptions[accepted]
 	for i, media := range parsed.MediaDescriptions {
 		if _, complete := media.Attribute("mid"); complete || media.MediaName.Port.Value != 0 {
 			continue
@@ -138,11 +142,11 @@ func checkBundle(parsed *sdp.SessionDescription, sections []section) error {
 func parseSection(parsed *sdp.SessionDescription, media *sdp.MediaDescription) (section, session, error) {
 	var s section
 	s.mid, _ = media.Attribute("mid")
+	_, bundled := media.Attribute("bundle-only")
+	s.rejected = media.MediaName.Port.Value == 0 && !bundled
 	if s.mid == "" || strings.ContainsAny(s.mid, " \t") {
 		return s, session{}, errors.New("no a=mid")
 	}
-	_, bundled := media.Attribute("bundle-only")
-	s.rejected = media.MediaName.Port.Value == 0 && !bundled
 	who, err := transport(parsed, media, s.rejected)
 	if err != nil {
 		return s, who, err
