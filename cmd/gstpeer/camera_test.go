@@ -1,0 +1,147 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/bluenviron/gortsplib/v5"
+	"github.com/bluenviron/gortsplib/v5/pkg/base"
+	"github.com/bluenviron/gortsplib/v5/pkg/description"
+	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/bluenviron/gortsplib/v5/pkg/liberrors"
+	"github.com/pion/rtp"
+)
+
+// camera is an RTSP server that sends a live H.264 picture to whoever asks, over
+// TCP, with the delays and the timestamps of a real encoder.
+type camera struct {
+	sound          bool // G.711, as cameras have it
+	user, password string
+
+	address string
+	stream  *gortsplib.ServerStream
+}
+
+// startCamera runs a camera until the test ends.
+func startCamera(t *testing.T, c camera) *camera {
+	t.Helper()
+	server := &gortsplib.Server{
+		Handler:     &c,
+		RTSPAddress: "127.0.0.1:0",
+		Listen: func(network, address string) (net.Listener, error) {
+			listener, err := net.Listen(network, address)
+			if err == nil {
+				c.address = listener.Addr().String()
+			}
+			return listener, err
+		},
+	}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	media := []*description.Media{{
+		Type:    description.MediaTypeVideo,
+		Formats: []format.Format{&format.H264{PayloadTyp: 96, PacketizationMode: 1}},
+	}}
+	launch := []string{"videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=15/1 ! " +
+		"x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay config-interval=-1 pt=96 mtu=1200"}
+	if c.sound {
+		media = append(media, &description.Media{
+			Type:    description.MediaTypeAudio,
+			Formats: []format.Format{&format.G711{PayloadTyp: 8, SampleRate: 8000, ChannelCount: 1}},
+		})
+		launch = append(launch, "audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay pt=8")
+	}
+	c.stream = &gortsplib.ServerStream{Server: server, Desc: &description.Session{Medias: media}}
+	if err := c.stream.Initialize(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.stream.Close(); server.Close() })
+	for i, m := range media {
+		c.feed(t, m, launch[i])
+	}
+	return &c
+}
+
+// feed hands the RTP of a gst-launch fragment on to those who watch.
+func (c *camera) feed(t *testing.T, m *description.Media, launch string) {
+	t.Helper()
+	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		buffer := make([]byte, 2048)
+		for {
+			n, _, err := socket.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			packet := &rtp.Packet{}
+			if err := packet.Unmarshal(append([]byte(nil), buffer[:n]...)); err != nil {
+				t.Errorf("camera: %v", err)
+				return
+			}
+			_ = c.stream.WritePacketRTP(m, packet) // fails for those who have just gone
+		}
+	})
+	t.Cleanup(func() { socket.Close(); reader.Wait() })
+	port := socket.LocalAddr().(*net.UDPAddr).Port
+	startProgram(t, gstLaunch(fmt.Sprintf("%s ! udpsink host=127.0.0.1 port=%d sync=false", launch, port)))
+}
+
+// url is the camera's address as a user writes it.
+func (c *camera) url(user, password string) string {
+	u := url.URL{Scheme: "rtsp", Host: c.address, Path: "/live"}
+	if user != "" {
+		u.User = url.UserPassword(user, password)
+	}
+	return u.String()
+}
+
+// OnDescribe is called when somebody asks what there is.
+func (c *camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
+	return c.admit(ctx.Conn, ctx.Request)
+}
+
+// OnSetup is called when somebody wants a track.
+func (c *camera) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *gortsplib.ServerStream, error) {
+	return c.admit(ctx.Conn, ctx.Request)
+}
+
+func (c *camera) admit(conn *gortsplib.ServerConn, request *base.Request) (*base.Response, *gortsplib.ServerStream, error) {
+	if c.user != "" && !conn.VerifyCredentials(request, c.user, c.password) {
+		return &base.Response{StatusCode: base.StatusUnauthorized}, nil, liberrors.ErrServerAuth{}
+	}
+	return &base.Response{StatusCode: base.StatusOK}, c.stream, nil
+}
+
+// OnPlay is called when somebody wants the stream to begin.
+func (c *camera) OnPlay(*gortsplib.ServerHandlerOnPlayCtx) (*base.Response, error) {
+	return &base.Response{StatusCode: base.StatusOK}, nil
+}
+
+// gstLaunch is a gst-launch-1.0 that has yet to be started.
+func gstLaunch(pipeline string) *exec.Cmd {
+	return exec.Command("gst-launch-1.0", append([]string{"-q", "-e"}, strings.Fields(pipeline)...)...)
+}
+
+// record makes a media file of a gst-launch-1.0 pipeline that ends.
+func record(t *testing.T, path, pipeline string) {
+	t.Helper()
+	command := gstLaunch(pipeline + " filesink location=" + path)
+	if text, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, text)
+	}
+	if file, err := os.Stat(path); err != nil || file.Size() == 0 {
+		t.Fatalf("%s made no file: %v", command, errors.Join(err))
+	}
+}
