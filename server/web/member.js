@@ -78,8 +78,8 @@ export class Member {
   left() {
     this.#place = 'gone';
     this.#refused = null;
-    this.#abandon();
-    this.#current?.close();
+    this.#tried = false;
+    this.close();
     this.#changed(this);
   }
 
