@@ -148,7 +148,7 @@ func (p *Peer) offer() error {
 	for _, kind := range p.pipeline.Kinds() {
 		s := &sender{kind: kind, ssrc: newSSRC()}
 		p.senders = append(p.senders, s)
-		p.bin.addTransceiver(sendOnly, offerCaps(p.pipeline.codecs(kind), s.ssrc))
+		p.bin.addTransceiver(sendOnly, kind, offerCaps(p.pipeline.codecs(kind), s.ssrc))
 	}
 	d, err := p.bin.create(ctx, signalling.Offer)
 	if err != nil {
@@ -250,18 +250,18 @@ func (p *Peer) choose(sections []section) (missed error) {
 		ours := p.pipeline.codecs(section.kind)
 		taken := slices.ContainsFunc(p.senders, func(s *sender) bool { return s.kind == section.kind })
 		if !section.wants || taken || len(ours) == 0 || p.mlines > 0 {
-			p.bin.addTransceiver(inactive, inactiveCaps(section))
+			p.bin.addTransceiver(inactive, section.kind, inactiveCaps(section))
 			continue
 		}
 		codec, payload, common := choose(ours, section)
 		if !common {
 			missed = fmt.Errorf("%w for %s", ErrNoCommonCodec, section.kind)
-			p.bin.addTransceiver(inactive, inactiveCaps(section))
+			p.bin.addTransceiver(inactive, section.kind, inactiveCaps(section))
 			continue
 		}
 		s := &sender{kind: section.kind, mline: i, codec: codec, payload: payload.number, ssrc: newSSRC()}
 		p.senders = append(p.senders, s)
-		p.bin.addTransceiver(sendOnly, codec.caps(s.payload, s.ssrc))
+		p.bin.addTransceiver(sendOnly, section.kind, codec.caps(s.payload, s.ssrc))
 	}
 	p.mlines = len(sections)
 	return missed

@@ -248,7 +248,7 @@ func (p *Pipeline) warmUp(ctx context.Context) {
 	}
 	defer bin.free()
 	defer bin.stop()
-	bin.addTransceiver(sendOnly, offerCaps([]*Codec{VP8}, newSSRC()))
+	bin.addTransceiver(sendOnly, Video, offerCaps([]*Codec{VP8}, newSSRC()))
 	d, err := bin.create(ctx, signalling.Offer)
 	if err == nil {
 		err = bin.setLocal(ctx, d)

@@ -61,17 +61,25 @@ type receivedTrack struct {
 
 	mu                 sync.Mutex
 	packets            int
+	seen               map[uint16]bool
 	startsWithKeyframe bool
 	gaps               int // sequence numbers that are missing
 	frames             int // whole ones
 	longest            time.Duration
 	last               time.Time
-	next               uint16
+	first, next        uint16
 	keyframe           chan time.Time // gets the arrival of the first frame, if it is a whole VP8 keyframe
 }
 
 // newRemote makes a remote that can receive the given codecs; nil means pion's own.
 func newRemote(t testing.TB, b *switchboard, p *Pipeline, uid string, mimeTypes ...string) *remote {
+	t.Helper()
+	settings := webrtc.SettingEngine{}
+	settings.SetIncludeLoopbackCandidate(true)
+	return newRemoteWith(t, settings, b, p, uid, mimeTypes...)
+}
+
+func newRemoteWith(t testing.TB, settings webrtc.SettingEngine, b *switchboard, p *Pipeline, uid string, mimeTypes ...string) *remote {
 	t.Helper()
 	r := &remote{t: t, uid: uid, pipeline: p, inbox: make(chan signalling.Negotiation, 256),
 		tracks: make(chan *receivedTrack, 4), quit: make(chan struct{}), done: make(chan struct{})}
@@ -83,8 +91,6 @@ func newRemote(t testing.TB, b *switchboard, p *Pipeline, uid string, mimeTypes 
 	if err := webrtc.RegisterDefaultInterceptors(media, interceptors); err != nil {
 		t.Fatal(err)
 	}
-	settings := webrtc.SettingEngine{}
-	settings.SetIncludeLoopbackCandidate(true)
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(interceptors), webrtc.WithSettingEngine(settings))
 	pc, err := api.NewPeerConnection(webrtc.Configuration{})
 	if err != nil {
@@ -116,7 +122,16 @@ func registerCodecs(media *webrtc.MediaEngine, mimeTypes []string) error {
 		webrtc.MimeTypeH264: {PayloadType: 102, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", RTCPFeedback: feedback}},
 		webrtc.MimeTypeOpus: {PayloadType: 109, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}},
 	}
+	rtx := map[string]webrtc.RTPCodecParameters{
+		webrtc.MimeTypeVP8:  {PayloadType: 101, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeRTX, ClockRate: 90000, SDPFmtpLine: "apt=100"}},
+		webrtc.MimeTypeH264: {PayloadType: 103, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeRTX, ClockRate: 90000, SDPFmtpLine: "apt=102"}},
+	}
 	for _, mime := range mimeTypes {
+		if repair, exists := rtx[mime]; exists {
+			if err := media.RegisterCodec(repair, webrtc.RTPCodecTypeVideo); err != nil {
+				return err
+			}
+		}
 		kind := webrtc.RTPCodecTypeVideo
 		if mime == webrtc.MimeTypeOpus {
 			kind = webrtc.RTPCodecTypeAudio
@@ -181,7 +196,7 @@ func (r *remote) take(n signalling.Negotiation) error {
 
 // receive counts what arrives on a track.
 func (r *remote) receive(track *webrtc.TrackRemote) {
-	got := &receivedTrack{kind: track.Kind(), codec: track.Codec(), keyframe: make(chan time.Time, 1)}
+	got := &receivedTrack{kind: track.Kind(), codec: track.Codec(), keyframe: make(chan time.Time, 1), seen: make(map[uint16]bool)}
 	r.tracks <- got
 	for {
 		packet, _, err := track.ReadRTP()
@@ -195,14 +210,17 @@ func (r *remote) receive(track *webrtc.TrackRemote) {
 func (got *receivedTrack) count(packet *rtp.Packet) {
 	got.mu.Lock()
 	defer got.mu.Unlock()
-	if got.packets > 0 {
-		got.gaps += int(packet.SequenceNumber - got.next)
-	}
-	if got.packets == 0 {
+	switch ahead := int16(packet.SequenceNumber - got.next); {
+	case got.packets == 0:
+		got.first = packet.SequenceNumber
 		got.startsWithKeyframe = startsVP8Keyframe(packet.Payload)
+		got.next = packet.SequenceNumber + 1
+	case ahead >= 0:
+		got.gaps += int(ahead)
+		got.next = packet.SequenceNumber + 1
 	}
 	got.packets++
-	got.next = packet.SequenceNumber + 1
+	got.seen[packet.SequenceNumber] = true
 	if !packet.Marker {
 		return
 	}

@@ -224,9 +224,11 @@ webrtc_peer_free (WebrtcPeer * peer)
   g_free (peer);
 }
 
-/* The caps name codec, payload type and SSRC. Retransmission is on. */
+/* The caps name codec, payload type and SSRC. With nack, lost packets are sent
+ * again: not for sound, for which browsers refuse an offer of it. */
 void
-webrtc_peer_add_transceiver (WebrtcPeer * peer, int direction, const char *text)
+webrtc_peer_add_transceiver (WebrtcPeer * peer, int direction, const char *text,
+    gboolean nack)
 {
   GstCaps *caps = gst_caps_from_string (text);
   GObject *transceiver = NULL;
@@ -234,7 +236,7 @@ webrtc_peer_add_transceiver (WebrtcPeer * peer, int direction, const char *text)
   g_signal_emit_by_name (peer->webrtcbin, "add-transceiver", direction, caps,
       &transceiver);
   if (transceiver) {
-    g_object_set (transceiver, "do-nack", TRUE, NULL);
+    g_object_set (transceiver, "do-nack", nack, NULL);
     g_object_unref (transceiver);
   }
   gst_caps_unref (caps);

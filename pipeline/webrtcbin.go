@@ -89,10 +89,10 @@ func (w *webrtcbin) free() { C.webrtc_peer_free(w.peer) }
 
 // addTransceiver adds an m-line to the next offer, or a match for one of the
 // remote offer to the next answer.
-func (w *webrtcbin) addTransceiver(d direction, caps string) {
+func (w *webrtcbin) addTransceiver(d direction, kind Kind, caps string) {
 	text := C.CString(caps)
 	defer C.free(unsafe.Pointer(text))
-	C.webrtc_peer_add_transceiver(w.peer, C.int(d), text)
+	C.webrtc_peer_add_transceiver(w.peer, C.int(d), text, gboolean(kind == Video))
 }
 
 // create makes an offer or an answer.

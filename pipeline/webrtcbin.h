@@ -22,7 +22,7 @@ void webrtc_peer_stop (WebrtcPeer *peer);
 void webrtc_peer_free (WebrtcPeer *peer);
 
 void webrtc_peer_add_transceiver (WebrtcPeer *peer, int direction,
-    const char *caps);
+    const char *caps, gboolean nack);
 void webrtc_peer_create (WebrtcPeer *peer, int type, uintptr_t reply);
 gboolean webrtc_peer_set (WebrtcPeer *peer, gboolean local, int type,
     const char *sdp, uintptr_t reply);
