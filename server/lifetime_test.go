@@ -63,7 +63,7 @@ func TestNoCompleteRequestInTime(t *testing.T) {
 }
 
 func TestKeepaliveDropsThePeerThatIsGone(t *testing.T) {
-	r := startRelay(t, server.Config{Keepalive: 300 * time.Millisecond}, server.Patience{Closing: 100 * time.Millisecond})
+	r := startRelay(t, server.Config{Keepalive: 300 * time.Millisecond}, server.Patience{})
 	room := id("room")
 	living := r.register(t, "living") // answers pings
 	living.enter(room)
@@ -74,6 +74,10 @@ func TestKeepaliveDropsThePeerThatIsGone(t *testing.T) {
 	living.want("ROOM_PEER_JOINED " + gone.uid)
 	living.want("ROOM_PEER_LEFT " + gone.uid)
 	living.wantNothing()
+	gone.listen() // it was only asleep: it learns why it is out
+	gone.want("HELLO")
+	gone.want("ROOM_OK " + living.uid)
+	gone.wantClose(websocket.ClosePolicyViolation, "no sign of life")
 }
 
 // TestKeepaliveCountsParts sends one message so slowly that the whole takes
@@ -183,6 +187,15 @@ func TestShutdown(t *testing.T) {
 	if peers, rooms := s.Population(); peers != 0 || rooms != 0 {
 		t.Errorf("%d peers and %d rooms are left", peers, rooms)
 	}
+}
+
+// TestCloseFrameReachesBusySender has a peer send far too much: a relay that did
+// not read on would reset the connection, and the close frame could be lost.
+func TestCloseFrameReachesBusySender(t *testing.T) {
+	r := startRelay(t, server.Config{}, server.Patience{})
+	c := r.register(t, "c")
+	c.sendRaw(maskedFrame(0x81, make([]byte, 32<<20)))
+	c.wantClose(websocket.CloseMessageTooBig, "")
 }
 
 // TestCloseCutsShortOtherEnds has a connection that is ending already, with far

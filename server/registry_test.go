@@ -15,9 +15,14 @@ import (
 // FuzzRegistry plays random scenes with a few peers, and after each step checks
 // that the registry is in order and that each peer's view of its room is true.
 func FuzzRegistry(f *testing.F) {
-	f.Add([]byte("\x00\x01\x02\x03\x04"))
-	f.Add([]byte("ABCDabcdABCDabcd"))
-	f.Add([]byte("\x10\x20\x11\x21\x12\x22\x30\x31\x32\x40\x41\x42\x50\x51"))
+	all := make([]byte, 256)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	f.Add(all)
+	slices.Reverse(all)
+	f.Add(all)
+	f.Add([]byte{42, 9, 27}) // peer0 comes, peer3 calls it and leaves
 	f.Fuzz(func(t *testing.T, script []byte) {
 		if len(script) > 500 {
 			return
@@ -55,6 +60,40 @@ func FuzzRegistry(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestSessionEndFreesBoth holds that nobody can call a peer that is told to go.
+func TestSessionEndFreesBoth(t *testing.T) {
+	r := newRegistry(time.Hour)
+	caller, callee, third := newTestPeer(r, 0), newTestPeer(r, 1), newTestPeer(r, 2)
+	defer callee.out.release()
+	act(r, caller, 1, callee.uid)
+	drain(caller.out)
+	drain(callee.out)
+	r.leave(caller)
+	assertEqual(t, drain(callee.out), "close ")
+	drain(third.out)
+	act(r, third, 1, callee.uid)
+	assertEqual(t, drain(third.out), "ERROR peer 'peer1' not found")
+	if again := newTestPeer(r, 1); !again.registered {
+		t.Error("the uid of the callee is not free")
+	}
+}
+
+// TestFarewellTooMany holds that a peer without place for a notice of another's
+// end is dropped with that end, and not with whatever happens next.
+func TestFarewellTooMany(t *testing.T) {
+	r := newRegistry(time.Hour)
+	stays, leaves := newTestPeer(r, 0), newTestPeer(r, 1)
+	defer stays.out.release()
+	act(r, stays, 4, "")
+	act(r, leaves, 4, "") // HELLO, ROOM_OK and ROOM_PEER_JOINED fill the other's outbox
+	r.leave(leaves)
+	assertEqual(t, drain(stays.out), "close slow consumer")
+	check(t, r)
+	if len(r.peers) != 0 || len(r.rooms) != 0 {
+		t.Errorf("%d peers in %d rooms, want none", len(r.peers), len(r.rooms))
+	}
 }
 
 func newTestPeer(r *registry, i int) *peer {
