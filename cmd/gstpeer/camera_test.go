@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -19,33 +20,23 @@ import (
 	"github.com/pion/rtp"
 )
 
-// camera is an RTSP server that sends a live H.264 picture to whoever asks, over
-// TCP, with the delays and the timestamps of a real encoder.
+// camera is an RTSP server that sends a live H.264 picture to whoever asks, with
+// the delays and the timestamps of a real encoder.
 type camera struct {
 	sound          bool // G.711, as cameras have it
+	udp            bool // offer UDP beside TCP
 	user, password string
 
 	address string
 	stream  *gortsplib.ServerStream
+	ready   chan struct{} // closed when stream is there
 }
 
 // startCamera runs a camera until the test ends.
 func startCamera(t *testing.T, c camera) *camera {
 	t.Helper()
-	server := &gortsplib.Server{
-		Handler:     &c,
-		RTSPAddress: "127.0.0.1:0",
-		Listen: func(network, address string) (net.Listener, error) {
-			listener, err := net.Listen(network, address)
-			if err == nil {
-				c.address = listener.Addr().String()
-			}
-			return listener, err
-		},
-	}
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
+	c.ready = make(chan struct{})
+	server := c.listen(t)
 	media := []*description.Media{{
 		Type:    description.MediaTypeVideo,
 		Formats: []format.Format{&format.H264{PayloadTyp: 96, PacketizationMode: 1}},
@@ -63,11 +54,41 @@ func startCamera(t *testing.T, c camera) *camera {
 	if err := c.stream.Initialize(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.stream.Close(); server.Close() })
+	t.Cleanup(c.stream.Close)
+	close(c.ready)
 	for i, m := range media {
 		c.feed(t, m, launch[i])
 	}
 	return &c
+}
+
+// listen starts the server. RTP and RTCP want neighbouring ports, which may be
+// taken.
+func (c *camera) listen(t *testing.T) *gortsplib.Server {
+	t.Helper()
+	var err error
+	for range 20 {
+		server := &gortsplib.Server{Handler: c, RTSPAddress: "127.0.0.1:0", Listen: c.listenTCP}
+		if c.udp {
+			port := 20000 + 2*rand.IntN(5000)
+			server.UDPRTPAddress = fmt.Sprintf("127.0.0.1:%d", port)
+			server.UDPRTCPAddress = fmt.Sprintf("127.0.0.1:%d", port+1)
+		}
+		if err = server.Start(); err == nil {
+			t.Cleanup(server.Close)
+			return server
+		}
+	}
+	t.Fatal(err)
+	return nil
+}
+
+func (c *camera) listenTCP(network, address string) (net.Listener, error) {
+	listener, err := net.Listen(network, address)
+	if err == nil {
+		c.address = listener.Addr().String()
+	}
+	return listener, err
 }
 
 // feed hands the RTP of a gst-launch fragment on to those who watch.
@@ -118,6 +139,7 @@ func (c *camera) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Response
 }
 
 func (c *camera) admit(conn *gortsplib.ServerConn, request *base.Request) (*base.Response, *gortsplib.ServerStream, error) {
+	<-c.ready
 	if c.user != "" && !conn.VerifyCredentials(request, c.user, c.password) {
 		return &base.Response{StatusCode: base.StatusUnauthorized}, nil, liberrors.ErrServerAuth{}
 	}

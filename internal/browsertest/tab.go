@@ -56,6 +56,12 @@ func (b *Tab) Run(action chromedp.Action[chromedp.Void]) {
 	}
 }
 
+// Reload loads the page again.
+func (b *Tab) Reload() {
+	b.t.Helper()
+	b.Run(chromedp.Reload())
+}
+
 // Click clicks the element that a CSS selector finds, once it can be seen.
 func (b *Tab) Click(selector string) {
 	b.t.Helper()

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/gstpeer/gstpeer/server"
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// authority signs certificates.
+type authority struct {
+	file        string // its own certificate in PEM form
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{file: filepath.Join(t.TempDir(), "ca.pem")}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "private authority"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	a.certificate, a.key = a.sign(t, template)
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
+	if err := os.WriteFile(a.file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// sign makes a certificate: the authority's own if that has none yet.
+func (a *authority) sign(t *testing.T, template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent, parentKey := a.certificate, a.key
+	if parent == nil {
+		parent, parentKey = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate, key
+}
+
+// startTLSRelay runs a relay behind TLS, until the test ends, with a certificate
+// for 127.0.0.1.
+func (a *authority) startTLSRelay(t *testing.T) (address string) {
+	t.Helper()
+	certificate, key := a.sign(t, &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "relay"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	})
+	relay, err := server.New(server.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewUnstartedServer(relay.Handler())
+	front.Config.ErrorLog = log.New(io.Discard, "", 0)
+	front.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certificate.Raw}, PrivateKey: key}}}
+	front.StartTLS()
+	t.Cleanup(func() { relay.Close(); front.Close() })
+	return front.Listener.Addr().String()
+}
+
+func TestTLSRelay(t *testing.T) {
+	t.Parallel()
+	private := newAuthority(t)
+	address := private.startTLSRelay(t)
+	insecure := startStreamingTo(t, "wss://"+address, "insecure", "--insecure")
+	if !strings.Contains(insecure.stderr.String(), "level=WARN msg=\"--insecure: ") {
+		t.Error("--insecure gives no warning")
+	}
+	secure := startStreamingTo(t, "wss://"+address, "secure", "--ca-file", private.file)
+	if strings.Contains(secure.stderr.String(), "level=WARN") {
+		t.Error("--ca-file gives a warning")
+	}
+}
+
+func TestRelayErrors(t *testing.T) {
+	private := newAuthority(t)
+	tlsAddress := private.startTLSRelay(t)
+	plain := startRelay(t)
+	noRelay := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(noRelay.Close)
+	joinRoom(t, "ws://"+plain, "taken")
+	_, port, err := net.SplitHostPort(tlsAddress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []failure{
+		{args: []string{"--server", "ws://" + freeAddress(t)}, says: `nothing listens at ws://.*is the relay running there\?`},
+		{args: []string{"--server", "wss://" + tlsAddress}, says: `signed by an unknown authority: give that with --ca-file`},
+		{args: []string{"--server", "wss://" + tlsAddress, "--ca-file", newAuthority(t).file}, says: `signed by an unknown authority: give that with --ca-file`},
+		{args: []string{"--server", "wss://localhost:" + port, "--ca-file", private.file}, says: `is not valid for it: use a name that it has`},
+		{args: []string{"--server", "wss://" + plain}, says: `does not speak TLS: try ws://`},
+		{args: []string{"--server", "ws://" + tlsAddress}, says: `HTTP 400|wss://`},
+		{args: []string{"--server", "ws" + strings.TrimPrefix(noRelay.URL, "http")}, says: `HTTP 404 Not Found instead of a WebSocket: is it a relay\?`},
+		{args: []string{"--server", "ws://relay.invalid:8443"}, says: `host "relay.invalid" cannot be found`},
+		{args: []string{"--server", "ws://" + plain, "--name", "taken"}, says: `"taken" is taken by another peer: choose another --name`},
+	} {
+		f.code = 1
+		t.Run(f.name(), f.check)
+	}
+}
+
+// TestRelayEnds shows what happens when a relay elsewhere goes away.
+func TestRelayEnds(t *testing.T) {
+	t.Parallel()
+	relay := startGstpeer(t, nil, "--listen", "127.0.0.1:0", "--video", "none", "--audio", "test", "--name", "host")
+	p := startStreamingTo(t, relay.relay(), "cam")
+	relay.command.Process.Kill()
+	if code := p.exitCode(startLimit); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if !strings.Contains(p.stderr.String(), "gstpeer: signalling: disconnected from the relay") {
+		t.Error("it does not say why")
+	}
+}
+
+// TestReferenceRelay joins a room of GStreamer's original relay, which
+// GSTPEER_SIMPLE_SERVER names.
+func TestReferenceRelay(t *testing.T) {
+	script := os.Getenv("GSTPEER_SIMPLE_SERVER")
+	if script == "" {
+		t.Skip("GSTPEER_SIMPLE_SERVER does not name GStreamer's simple_server.py")
+	}
+	for _, test := range []struct {
+		name        string
+		viewerFirst bool
+	}{{"gstpeer offers", true}, {"gstpeer answers", false}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			relay := startReference(t, script)
+			var v *viewer
+			if test.viewerFirst {
+				v = newViewer(t, relay, "viewer")
+			}
+			p := startStreamingTo(t, relay, "cam")
+			if !test.viewerFirst {
+				v = newViewer(t, relay, "viewer")
+			}
+			v.awaitTrack("cam", webrtc.RTPCodecTypeVideo).awaitFrames(t, 2*enoughFrames)
+			v.awaitTrack("cam", webrtc.RTPCodecTypeAudio).awaitPackets(t, enoughFrames)
+			if p.hasExited() {
+				t.Error("gstpeer has ended")
+			}
+			v.expectEnd()
+		})
+	}
+}
+
+// startReference runs the original relay without TLS until the test ends.
+func startReference(t *testing.T, script string) string {
+	t.Helper()
+	address := freeAddress(t)
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Debian's python3-websockets is for Debian's Python.
+	p := startProgram(t, exec.Command("/usr/bin/python3", script, "--disable-ssl", "--addr", host, "--port", port))
+	await(t, "original relay", func() bool {
+		if p.hasExited() {
+			t.Fatal("simple_server.py ended at once: does it lack python3-websockets?")
+		}
+		client, err := signalling.Dial(t.Context(), signalling.ClientConfig{URL: "ws://" + address, UID: "probe"})
+		if err != nil {
+			return false
+		}
+		client.Close()
+		return true
+	})
+	return "ws://" + address
+}

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// viewer is an independent WebRTC peer in a room, made with pion, that receives
+// from all who send there: it offers to those it finds, and answers those who
+// come later.
+type viewer struct {
+	t       *testing.T
+	uid     string
+	client  *signalling.Client
+	running sync.WaitGroup
+
+	mu        sync.Mutex
+	senders   map[string]*webrtc.PeerConnection
+	tracks    []*receivedTrack
+	relayEnds bool
+}
+
+// receivedTrack is what a viewer gets on one track.
+type receivedTrack struct {
+	sender   string
+	kind     webrtc.RTPCodecType
+	mimeType string
+
+	mu      sync.Mutex
+	packets int
+	frames  int // of a picture
+	missing int // sequence numbers
+	next    uint16
+}
+
+// joinRoom registers somebody at a relay and enters the room demo. The members
+// found there are the second result.
+func joinRoom(t *testing.T, relay, uid string) (*signalling.Client, []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	client, err := signalling.Dial(ctx, signalling.ClientConfig{URL: relay, UID: uid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	members, err := client.Join(ctx, "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, members
+}
+
+// newViewer joins the room demo of a relay, until the test ends.
+func newViewer(t *testing.T, relay, uid string) *viewer {
+	t.Helper()
+	client, members := joinRoom(t, relay, uid)
+	v := &viewer{t: t, uid: uid, client: client, senders: make(map[string]*webrtc.PeerConnection)}
+	v.running.Go(func() {
+		for _, sender := range members {
+			v.check(v.offer(sender))
+		}
+		v.loop()
+	})
+	t.Cleanup(v.close)
+	return v
+}
+
+func (v *viewer) close() {
+	v.client.Close()
+	v.running.Wait()
+	for _, connection := range v.senders {
+		v.check(connection.GracefulClose())
+	}
+}
+
+// expectEnd says that the relay will end from now on.
+func (v *viewer) expectEnd() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.relayEnds = true
+}
+
+// check reports what must not happen.
+func (v *viewer) check(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	expected := errors.Is(err, signalling.ErrClosed) || v.relayEnds && errors.Is(err, signalling.ErrDisconnected)
+	if err != nil && !expected {
+		v.t.Errorf("%s: %v", v.uid, err)
+	}
+}
+
+func (v *viewer) loop() {
+	for {
+		event, err := v.client.Recv(context.Background())
+		if err != nil {
+			v.check(err)
+			return
+		}
+		if message, ok := event.(signalling.Message); ok {
+			v.check(v.take(message))
+		}
+	}
+}
+
+func (v *viewer) take(message signalling.Message) error {
+	n, err := signalling.ParseNegotiation(message.Text)
+	switch {
+	case err != nil:
+		return err
+	case n.Candidate != nil:
+		return v.connection(message.From).AddICECandidate(webrtc.ICECandidateInit{
+			Candidate: n.Candidate.Candidate, SDPMid: n.Candidate.SDPMid, SDPMLineIndex: &n.Candidate.SDPMLineIndex})
+	case n.Description.Type == signalling.Answer:
+		return v.connection(message.From).SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: n.Description.SDP})
+	}
+	return v.answer(message.From, n.Description.SDP)
+}
+
+func (v *viewer) connection(sender string) *webrtc.PeerConnection {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.senders[sender]
+}
+
+// connect makes a connection to a sender.
+func (v *viewer) connect(sender string) (*webrtc.PeerConnection, error) {
+	settings := webrtc.SettingEngine{}
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() || ip.IsPrivate() })
+	connection, err := webrtc.NewAPI(webrtc.WithSettingEngine(settings)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		return nil, err
+	}
+	connection.OnICECandidate(func(c *webrtc.ICECandidate) {
+		if c == nil {
+			return
+		}
+		init := c.ToJSON()
+		v.check(v.send(sender, signalling.Negotiation{Candidate: &signalling.Candidate{
+			Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: *init.SDPMLineIndex}}))
+	})
+	connection.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { v.receive(sender, track) })
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.senders[sender] = connection
+	return connection, nil
+}
+
+func (v *viewer) send(sender string, n signalling.Negotiation) error {
+	return v.client.SendTo(context.Background(), sender, n.String())
+}
+
+func (v *viewer) offer(sender string) error {
+	connection, err := v.connect(sender)
+	if err != nil {
+		return err
+	}
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
+		if _, err := connection.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+			return err
+		}
+	}
+	offer, err := connection.CreateOffer(nil)
+	if err != nil {
+		return err
+	}
+	if err := v.send(sender, signalling.Negotiation{Description: &signalling.Description{Type: signalling.Offer, SDP: offer.SDP}}); err != nil {
+		return err
+	}
+	return connection.SetLocalDescription(offer)
+}
+
+func (v *viewer) answer(sender, offer string) error {
+	connection, err := v.connect(sender)
+	if err != nil {
+		return err
+	}
+	if err := connection.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
+		return err
+	}
+	answer, err := connection.CreateAnswer(nil)
+	if err != nil {
+		return err
+	}
+	if err := v.send(sender, signalling.Negotiation{Description: &signalling.Description{Type: signalling.Answer, SDP: answer.SDP}}); err != nil {
+		return err
+	}
+	return connection.SetLocalDescription(answer)
+}
+
+// receive counts what arrives on a track, until its connection ends.
+func (v *viewer) receive(sender string, track *webrtc.TrackRemote) {
+	got := &receivedTrack{sender: sender, kind: track.Kind(), mimeType: track.Codec().MimeType}
+	v.mu.Lock()
+	v.tracks = append(v.tracks, got)
+	v.mu.Unlock()
+	for {
+		packet, _, err := track.ReadRTP()
+		if err != nil {
+			return
+		}
+		got.count(packet)
+	}
+}
+
+func (got *receivedTrack) count(packet *rtp.Packet) {
+	got.mu.Lock()
+	defer got.mu.Unlock()
+	if got.packets > 0 {
+		got.missing += int(packet.SequenceNumber - got.next)
+	}
+	got.packets++
+	got.next = packet.SequenceNumber + 1
+	if packet.Marker && got.kind == webrtc.RTPCodecTypeVideo {
+		got.frames++
+	}
+}
+
+// counts gives packets, frames and missing sequence numbers so far.
+func (got *receivedTrack) counts() (packets, frames, missing int) {
+	got.mu.Lock()
+	defer got.mu.Unlock()
+	return got.packets, got.frames, got.missing
+}
+
+// awaitTrack waits for a track of a sender.
+func (v *viewer) awaitTrack(sender string, kind webrtc.RTPCodecType) *receivedTrack {
+	v.t.Helper()
+	var track *receivedTrack
+	await(v.t, kind.String()+" from "+sender, func() bool {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		i := slices.IndexFunc(v.tracks, func(r *receivedTrack) bool { return r.sender == sender && r.kind == kind })
+		if i >= 0 {
+			track = v.tracks[i]
+		}
+		return i >= 0
+	})
+	return track
+}
+
+// awaitPackets waits for more packets of a track.
+func (got *receivedTrack) awaitPackets(t *testing.T, more int) {
+	t.Helper()
+	before, _, _ := got.counts()
+	await(t, "more packets of "+got.mimeType, func() bool {
+		now, _, _ := got.counts()
+		return now >= before+more
+	})
+}
+
+// awaitFrames waits for more frames of a picture.
+func (got *receivedTrack) awaitFrames(t *testing.T, more int) {
+	t.Helper()
+	_, before, _ := got.counts()
+	await(t, "more frames", func() bool {
+		_, now, _ := got.counts()
+		return now >= before+more
+	})
+}
+
+// stopsWithin is how long the program may take to end when it is told to.
+const stopsWithin = 5 * time.Second
