@@ -89,7 +89,7 @@ func TestKeepaliveCountsParts(t *testing.T) {
 	a.uid = id("slow")
 	a.send("HELLO " + a.uid)
 	b := r.register(t, "b")
-	b.wantRegistered(r, a.uid)
+	b.wantRegistered(a.uid)
 	frame := maskedFrame(0x81, []byte("ROOM_PEER_MSG "+b.uid+" "+string(make([]byte, 100))))
 	tick := time.NewTicker(3 * keepalive / time.Duration(len(frame)))
 	defer tick.Stop()
@@ -112,16 +112,15 @@ func TestTakeoverWaitsForNoAnswerOnly(t *testing.T) {
 	deaf := r.dialDeaf(t, "/", nil)
 	uid := id("deaf")
 	deaf.send("HELLO " + uid)
-	next := r.register(t, "next") // by now, deaf's HELLO is surely in: it was sent before
-	next.wantRegistered(r, uid)
+	r.register(t, "witness").wantRegistered(uid)
 	d := r.dial(t, "/")
 	d.send("HELLO " + uid)
 	deaf.ws.Close() // ends the wait of d
 	d.want("HELLO")
 }
 
-// wantRegistered waits until the relay knows the uid.
-func (c *client) wantRegistered(r *relay, uid string) {
+// wantRegistered waits until the relay knows the uid. It puts c into a room.
+func (c *client) wantRegistered(uid string) {
 	c.t.Helper()
 	room := id("room")
 	c.enter(room)
