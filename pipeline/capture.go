@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,7 +84,7 @@ func (c *capture) explain(err error) error {
 	if c.spec.hint == "" {
 		return fmt.Errorf("%s: %w", c.spec.name, err)
 	}
-	return fmt.Errorf("%s: %w (%s)", c.spec.name, err, c.spec.hint)
+	return fmt.Errorf("%s: %w; %s", c.spec.name, err, c.spec.hint)
 }
 
 // check finds what is missing before anything starts.
@@ -199,5 +200,16 @@ func busError(bus *gst.Bus, wait time.Duration) error {
 		return nil
 	}
 	defer releaseMini(message)
-	return errors.New(message.ParseError().Error())
+	return describe(message.ParseError())
+}
+
+// describe makes one line of GStreamer's error. What it was in detail stands in
+// the last line of its debug text, behind where it was.
+func describe(e *gst.GError) error {
+	text := strings.TrimSuffix(e.Error(), ".")
+	lines := strings.Split(strings.TrimSpace(e.DebugString()), "\n")
+	if detail := strings.TrimSuffix(lines[len(lines)-1], "."); len(lines) > 1 && detail != text {
+		text += ": " + detail
+	}
+	return errors.New(text)
 }

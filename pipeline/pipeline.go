@@ -176,7 +176,9 @@ func (p *Pipeline) planEncoders(kind Kind) error {
 		}
 		if err != nil {
 			p.log.Warn("cannot encode", "codec", codec.Name, "error", err)
-			missing = errors.Join(missing, err)
+			if missing == nil { // one is enough: the first is what is wanted most
+				missing = err
+			}
 			continue
 		}
 		e := newLiveEncoder(codec, launch, p.log)

@@ -9,7 +9,7 @@ import (
 )
 
 // ErrSource is wrapped by every error about what a user named as a source.
-var ErrSource = errors.New("source")
+var ErrSource = errors.New("invalid source")
 
 // DefaultAudio is the AudioSource that goes with the picture: the test tone
 // with the test picture, the own sound of a file or an RTSP camera, and none
@@ -75,7 +75,7 @@ func ParseVideo(text string) (Source, error) {
 			return s, s.check()
 		}
 	}
-	return Source{}, fmt.Errorf("%w: video %q is not one: %s", ErrSource, text, usage)
+	return Source{}, fmt.Errorf("%w %q: %s", ErrSource, text, usage)
 }
 
 // ParseAudio reads an audio source: auto, test, pulse, alsa:DEVICE, source (the
@@ -95,7 +95,7 @@ func ParseAudio(text string) (Source, error) {
 			return Source{kind: kind, argument: argument}, nil
 		}
 	}
-	return Source{}, fmt.Errorf("%w: audio %q is not one: %s", ErrSource, text, usage)
+	return Source{}, fmt.Errorf("%w %q: %s", ErrSource, text, usage)
 }
 
 func split(text string) (sourceKind, string) {
@@ -138,7 +138,7 @@ func resolveAudio(audio, video Source) (Source, error) {
 	ownSound := video.kind == sourceRTSP || video.kind == sourceFile
 	switch {
 	case audio.kind == sourceSame && !ownSound:
-		return Source{}, fmt.Errorf("%w: audio \"source\" is the sound of a file or an RTSP camera, and video is %q", ErrSource, video)
+		return Source{}, fmt.Errorf("%w \"source\": it is the sound of a file or an RTSP camera, and the picture is %q", ErrSource, video)
 	case audio.kind != sourceAuto:
 		return audio, nil
 	case ownSound:

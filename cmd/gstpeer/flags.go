@@ -117,7 +117,10 @@ func (f *flags) readMedia(c *pipeline.Config) error {
 		Video: video, Audio: audio, Width: f.Width, Height: f.Height, FrameRate: f.FrameRate,
 		VideoBitrate: f.VideoBitrate, AudioBitrate: f.AudioBitrate, Codecs: codecs,
 	}
-	return c.Check()
+	if err := c.Check(); err != nil {
+		return fmt.Errorf("--video and --audio: %w", err)
+	}
+	return nil
 }
 
 // tlsConfig says whom to trust; nil is the system's authorities.
