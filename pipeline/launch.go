@@ -48,7 +48,7 @@ func videoSpec(c Config, withSound, soundOptional bool) captureSpec {
 	switch c.Video.kind {
 	case sourceTest:
 		s.needs = []string{"videotestsrc"}
-		s.launch = fmt.Sprintf("videotestsrc is-live=true pattern=smpte horizontal-speed=1 ! video/x-raw,format=I420,width=%d,height=%d,framerate=%d/1",
+		s.launch = fmt.Sprintf("videotestsrc is-live=true pattern=smpte75 horizontal-speed=1 ! video/x-raw,format=I420,width=%d,height=%d,framerate=%d/1",
 			orElse(c.Width, 1280), orElse(c.Height, 720), c.FrameRate)
 		if requireElements("timeoverlay") == nil { // in the package gstreamer1.0-x
 			s.launch += " ! timeoverlay halignment=center valignment=center"
