@@ -9,11 +9,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
 	"github.com/gstpeer/gstpeer/internal/cli"
 )
+
+// stopsWithin is how long the program may take to end when it is told to.
+const stopsWithin = 5 * time.Second
 
 func TestHelp(t *testing.T) {
 	t.Parallel()

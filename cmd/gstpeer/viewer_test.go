@@ -32,15 +32,18 @@ type viewer struct {
 
 // receivedTrack is what a viewer gets on one track.
 type receivedTrack struct {
-	sender   string
-	kind     webrtc.RTPCodecType
-	mimeType string
+	sender    string
+	kind      webrtc.RTPCodecType
+	mimeType  string
+	clockRate uint32
 
 	mu      sync.Mutex
 	packets int
 	frames  int // of a picture
 	missing int // sequence numbers
 	next    uint16
+	stamp   uint32        // of the newest packet
+	pause   time.Duration // the longest between the timestamps of two packets
 }
 
 // joinRoom registers somebody at a relay and enters the room demo. The members
@@ -202,7 +205,7 @@ func (v *viewer) answer(sender, offer string) error {
 
 // receive counts what arrives on a track, until its connection ends.
 func (v *viewer) receive(sender string, track *webrtc.TrackRemote) {
-	got := &receivedTrack{sender: sender, kind: track.Kind(), mimeType: track.Codec().MimeType}
+	got := &receivedTrack{sender: sender, kind: track.Kind(), mimeType: track.Codec().MimeType, clockRate: track.Codec().ClockRate}
 	v.mu.Lock()
 	v.tracks = append(v.tracks, got)
 	v.mu.Unlock()
@@ -220,20 +223,37 @@ func (got *receivedTrack) count(packet *rtp.Packet) {
 	defer got.mu.Unlock()
 	if got.packets > 0 {
 		got.missing += int(packet.SequenceNumber - got.next)
+		got.pause = max(got.pause, time.Duration(packet.Timestamp-got.stamp)*time.Second/time.Duration(got.clockRate))
 	}
 	got.packets++
+	got.stamp = packet.Timestamp
 	got.next = packet.SequenceNumber + 1
 	if packet.Marker && got.kind == webrtc.RTPCodecTypeVideo {
 		got.frames++
 	}
 }
 
-// counts gives packets, frames and missing sequence numbers so far.
-func (got *receivedTrack) counts() (packets, frames, missing int) {
+// counts gives packets and frames so far.
+func (got *receivedTrack) counts() (packets, frames int) {
 	got.mu.Lock()
 	defer got.mu.Unlock()
-	return got.packets, got.frames, got.missing
+	return got.packets, got.frames
 }
+
+// checkWhole finds what did not arrive so far, or was not sent.
+func (got *receivedTrack) checkWhole(t *testing.T) {
+	t.Helper()
+	got.mu.Lock()
+	defer got.mu.Unlock()
+	if got.missing != 0 || got.pause > longestPause {
+		t.Errorf("%d of %d packets missing, want 0; longest pause of the picture %v, want at most %v",
+			got.missing, got.packets, got.pause, longestPause)
+	}
+}
+
+// longestPause is far more than from one frame to the next, and far less than
+// to the next keyframe.
+const longestPause = 500 * time.Millisecond
 
 // awaitTrack waits for a track of a sender.
 func (v *viewer) awaitTrack(sender string, kind webrtc.RTPCodecType) *receivedTrack {
@@ -254,9 +274,9 @@ func (v *viewer) awaitTrack(sender string, kind webrtc.RTPCodecType) *receivedTr
 // awaitPackets waits for more packets of a track.
 func (got *receivedTrack) awaitPackets(t *testing.T, more int) {
 	t.Helper()
-	before, _, _ := got.counts()
+	before, _ := got.counts()
 	await(t, "more packets of "+got.mimeType, func() bool {
-		now, _, _ := got.counts()
+		now, _ := got.counts()
 		return now >= before+more
 	})
 }
@@ -264,12 +284,9 @@ func (got *receivedTrack) awaitPackets(t *testing.T, more int) {
 // awaitFrames waits for more frames of a picture.
 func (got *receivedTrack) awaitFrames(t *testing.T, more int) {
 	t.Helper()
-	_, before, _ := got.counts()
+	_, before := got.counts()
 	await(t, "more frames", func() bool {
-		_, now, _ := got.counts()
+		_, now := got.counts()
 		return now >= before+more
 	})
 }
-
-// stopsWithin is how long the program may take to end when it is told to.
-const stopsWithin = 5 * time.Second
