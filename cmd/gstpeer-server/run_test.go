@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/gstpeer/gstpeer/internal/cli"
 )
 
 // asProgram makes the test binary behave as the program.
@@ -34,7 +36,7 @@ func outcome(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var out, err bytes.Buffer
-	code = report(&err, run(ctx, args, &out, &err))
+	code = cli.Report(&err, "gstpeer-server", run(ctx, args, &out, &err))
 	if ctx.Err() != nil {
 		t.Fatalf("%q: did not end by itself", args)
 	}

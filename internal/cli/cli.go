@@ -81,13 +81,15 @@ func Parse(flags any, name, description, envPrefix string, args []string, stdout
 
 // LogFlags are the flags of the log, to be embedded.
 type LogFlags struct {
-	LogLevel  slog.Level `default:"info" placeholder:"LEVEL" help:"Least severity to log: debug, info, warn or error. Default: ${default}."`
-	LogFormat string     `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Form of the log: ${enum}. Default: ${default}."`
+	LogLevel  string `default:"info" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"Least severity to log: ${enum}. Default: ${default}."`
+	LogFormat string `default:"text" enum:"text,json" placeholder:"FORMAT" help:"Form of the log: ${enum}. Default: ${default}."`
 }
 
 // Logger is the log that the flags ask for.
 func (f LogFlags) Logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: f.LogLevel}
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(f.LogLevel)) // every enumerated one is a level
+	options := &slog.HandlerOptions{Level: level}
 	if f.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
