@@ -141,6 +141,11 @@ type Reply struct {
 	ID   string   // the uid of RoomPeerJoined, RoomPeerLeft and RoomPeerMsg (there the sender)
 	IDs  []string // the other members: RoomOK and RoomPeerList
 	Text string   // of RoomPeerMsg, byte for byte, and of Error
+
+	// Resumed is set with Hello when the peer has its place again, and Received
+	// is then how many of its messages the relay has.
+	Resumed  bool
+	Received uint64
 }
 
 // ParseReply reads a message of the relay to a peer that is in no session. An
@@ -150,7 +155,11 @@ func ParseReply(message string) (Reply, error) {
 	r := Reply{Verb: string(word)}
 	arguments := strings.TrimLeftFunc(string(rest), unicode.IsSpace)
 	switch r.Verb {
-	case VerbHello, VerbSessionOK:
+	case VerbHello:
+		if hello, ok := parseHello(arguments); ok {
+			return hello, nil
+		}
+	case VerbSessionOK:
 		if arguments == "" {
 			return r, nil
 		}

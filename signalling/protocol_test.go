@@ -79,6 +79,11 @@ func TestParseReply(t *testing.T) {
 		{"ROOM_PEER_MSG a", Reply{}, ErrUnknownReply},
 		{"ERROR peer 'a' busy", Reply{Verb: "ERROR", Text: "peer 'a' busy"}, nil},
 		{"ERROR", Reply{Verb: "ERROR"}, nil},
+		{HelloResumed(17), Reply{Verb: "HELLO", Resumed: true, Received: 17}, nil},
+		{"HELLO resumed", Reply{}, ErrUnknownReply},
+		{"HELLO resumed -1", Reply{}, ErrUnknownReply},
+		{"HELLO resumed 1 2", Reply{}, ErrUnknownReply},
+		{"HELLO again 1", Reply{}, ErrUnknownReply},
 		{"ROOM r", Reply{}, ErrUnknownReply},
 		{`{"sdp": {}}`, Reply{}, ErrUnknownReply},
 		{"", Reply{}, ErrUnknownReply},
@@ -135,7 +140,7 @@ func FuzzParseCommand(f *testing.F) {
 
 func FuzzParseReply(f *testing.F) {
 	for _, seed := range []string{
-		"HELLO", "SESSION_OK", "ROOM_OK ", "ROOM_OK a b", "ROOM_PEER_JOINED a", "ROOM_PEER_LEFT a", "ROOM_PEER_MSG a  hi\n", "ERROR no", "", "\xff",
+		"HELLO", "HELLO resumed 1", "SESSION_OK", "ROOM_OK ", "ROOM_OK a b", "ROOM_PEER_JOINED a", "ROOM_PEER_LEFT a", "ROOM_PEER_MSG a  hi\n", "ERROR no", "", "\xff",
 	} {
 		f.Add(seed)
 	}
