@@ -62,8 +62,7 @@ func newUpgrader(handshake time.Duration) websocket.Upgrader {
 		ReadBufferSize:   1024,
 		WriteBufferSize:  1024,
 		WriteBufferPool:  &sync.Pool{},
-		// Pages of any origin are peers: a relay has no cookies to protect.
-		CheckOrigin: func(*http.Request) bool { return true },
+		CheckOrigin:      func(*http.Request) bool { return true }, // admit has
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 			w.Header().Set("Sec-WebSocket-Version", "13")
 			http.Error(w, reason.Error(), status)
@@ -77,9 +76,13 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.running.Done()
+	if refused := s.admit(r); refused != nil {
+		s.refuseRequest(w, r, refused)
+		return
+	}
 	ws, err := s.upgrader.Upgrade(w, r, nil)
 	if err != nil {
-		s.log.Debug("upgrade failed", "remote", r.RemoteAddr, "err", err)
+		s.log.Debug("upgrade failed", "remote", s.remote(r), "err", err)
 		return
 	}
 	kill := func() { ws.NetConn().Close() }
@@ -92,7 +95,15 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 		peer:      &peer{viewer: role == signalling.RoleViewer, out: out},
 		keepalive: s.config.Keepalive,
 		timeouts:  s.timeouts,
-		log:       s.log.With("remote", r.RemoteAddr),
+		log:       s.log.With("remote", s.remote(r)),
 		readEnded: make(chan struct{}),
 	})
+}
+
+// remote says in the log where a request comes from.
+func (s *Server) remote(r *http.Request) string {
+	if client := s.proxies.client(r); client != remoteAddress(r) {
+		return client.String()
+	}
+	return r.RemoteAddr
 }

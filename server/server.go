@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -45,6 +46,15 @@ type Config struct {
 	// queue whatever its size. 0 means the default.
 	MaxQueuedMessages int
 	MaxQueuedBytes    int
+
+	// AllowedOrigins are the pages that browsers may reach the relay from, each
+	// as https://host, https://host:port or https://*.domain. The relay's own
+	// page always may; without any, all may.
+	AllowedOrigins []string
+
+	// TrustedProxies are the networks of reverse proxies, whose X-Forwarded-For
+	// says where a connection comes from.
+	TrustedProxies []netip.Prefix
 }
 
 func (c Config) complete() (Config, error) {
@@ -88,6 +98,8 @@ type Server struct {
 	config   Config
 	timeouts timeouts
 	log      *slog.Logger
+	origins  origins
+	proxies  proxies
 	registry *registry
 	upgrader websocket.Upgrader
 	handler  http.Handler
@@ -109,10 +121,16 @@ func newServer(config Config, t timeouts) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	origins, err := parseOrigins(config.AllowedOrigins)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config:   config,
 		timeouts: t,
 		log:      config.Log,
+		origins:  origins,
+		proxies:  config.TrustedProxies,
 		registry: newRegistry(t.closing),
 		upgrader: newUpgrader(t.hello),
 		conns:    make(map[*conn]struct{}),

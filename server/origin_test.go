@@ -1,0 +1,88 @@
+package server
+
+import (
+	"errors"
+	"net/http/httptest"
+	"net/netip"
+	"testing"
+)
+
+func TestAllowedOrigins(t *testing.T) {
+	for _, c := range []struct {
+		patterns []string
+		origin   string
+		want     bool
+	}{
+		{nil, "https://anywhere.example", true},
+		{nil, "null", true},
+		{[]string{"https://app.example"}, "", true}, // not a browser
+		{[]string{"https://app.example"}, "https://app.example", true},
+		{[]string{"https://app.example"}, "https://APP.example:443", true},
+		{[]string{"https://app.example:443"}, "https://app.example", true},
+		{[]string{"https://app.example"}, "http://app.example", false},
+		{[]string{"https://app.example"}, "https://app.example:8443", false},
+		{[]string{"https://app.example:8443"}, "https://app.example:8443", true},
+		{[]string{"https://app.example"}, "https://app.example.evil.example", false},
+		{[]string{"https://app.example"}, "https://evil.example", false},
+		{[]string{"https://app.example"}, "null", false},
+		{[]string{"https://app.example"}, "https://relay.example", true}, // the relay's own page
+		{[]string{"https://*.app.example"}, "https://a.app.example", true},
+		{[]string{"https://*.app.example"}, "https://app.example", false},
+		{[]string{"https://*.app.example"}, "https://evilapp.example", false},
+		{[]string{"https://a.example", "https://b.example"}, "https://b.example", true},
+	} {
+		allowed, err := parseOrigins(c.patterns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest("GET", "https://relay.example/ws", nil)
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+		}
+		if got := allowed.allow(r); got != c.want {
+			t.Errorf("%q, origin %q: %v, want %v", c.patterns, c.origin, got, c.want)
+		}
+	}
+	for _, pattern := range []string{"", "*", "app.example", "https://app.example/", "https://app.example/path", "https://"} {
+		if _, err := parseOrigins([]string{pattern}); !errors.Is(err, ErrConfig) {
+			t.Errorf("pattern %q: error %v, want ErrConfig", pattern, err)
+		}
+	}
+}
+
+func TestClientAddress(t *testing.T) {
+	trusted := proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+	for _, c := range []struct {
+		remote    string
+		forwarded []string
+		want      string
+	}{
+		{"192.0.2.1:1000", nil, "192.0.2.1"},
+		{"192.0.2.1:1000", []string{"203.0.113.9"}, "192.0.2.1"}, // anybody can claim anything
+		{"10.0.0.1:1000", nil, "10.0.0.1"},
+		{"10.0.0.1:1000", []string{"203.0.113.9"}, "203.0.113.9"},
+		{"10.0.0.1:1000", []string{"198.51.100.7, 203.0.113.9"}, "203.0.113.9"},
+		{"10.0.0.1:1000", []string{"198.51.100.7", "203.0.113.9"}, "203.0.113.9"},
+		{"10.0.0.1:1000", []string{"203.0.113.9, 10.0.0.2"}, "203.0.113.9"},
+		{"10.0.0.1:1000", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
+		{"10.0.0.1:1000", []string{"203.0.113.9, unknown"}, "10.0.0.1"},
+		{"10.0.0.1:1000", []string{"203.0.113.9:55555"}, "203.0.113.9"},
+		{"[fd00::1]:1000", []string{"[2001:db8::9]:55555"}, "2001:db8::9"},
+		{"[fd00::1]:1000", []string{"2001:db8::9"}, "2001:db8::9"},
+		{"[::ffff:10.0.0.1]:1000", []string{"::ffff:203.0.113.9"}, "203.0.113.9"},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = c.remote
+		for _, value := range c.forwarded {
+			r.Header.Add("X-Forwarded-For", value)
+		}
+		if got := trusted.client(r); got.String() != c.want {
+			t.Errorf("%s, forwarded for %q: %s, want %s", c.remote, c.forwarded, got, c.want)
+		}
+	}
+	r := httptest.NewRequest("GET", "/", nil)
+	r.RemoteAddr = "@"
+	if got := trusted.client(r); got.IsValid() {
+		t.Errorf("a client on no network has the address %s", got)
+	}
+}
