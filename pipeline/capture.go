@@ -98,38 +98,55 @@ func (c *capture) check() error {
 	return nil
 }
 
-// play runs the pipeline once, from its start to its end.
+// play runs the pipeline from its start to its end; one that loops ends only if
+// it cannot go back to its beginning.
 func (c *capture) play(ctx context.Context) error {
 	pipeline, err := gst.NewPipelineFromString(c.spec.launch)
 	if err != nil {
 		return err
 	}
-	defer release(pipeline.Object)
 	bus := pipeline.GetPipelineBus()
 	defer release(bus.Object)
 	pipeline.ForceClock(c.clock)
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	var workers sync.WaitGroup
+	defer stopPipeline(c.log, c.spec.name, pipeline)
 	defer workers.Wait()
-	defer setNull(pipeline)
 	defer cancel(nil)
-	if err := pipeline.SetState(gst.StatePlaying); err != nil {
+	if err := startPipeline(c.log, c.spec.name, pipeline); err != nil {
 		if message := busError(bus, 0); message != nil {
 			return message
 		}
 		return err
 	}
 	workers.Go(func() { watchBus(ctx, bus, cancel) })
+	for {
+		if err := c.playOnce(ctx, pipeline); err != nil {
+			return err
+		}
+		if !c.spec.loop || !c.rewind(pipeline) {
+			return nil
+		}
+	}
+}
+
+// playOnce delivers until the end of the stream, which is that of the picture
+// where there is one.
+func (c *capture) playOnce(ctx context.Context, pipeline *gst.Pipeline) error {
+	playing, end := context.WithCancel(ctx)
+	var pullers sync.WaitGroup
+	defer pullers.Wait()
+	defer end()
 	ended := make(chan struct{}, len(c.spec.kinds))
 	for _, kind := range c.spec.kinds {
 		element, err := pipeline.GetElementByName(string(kind))
 		if err != nil {
 			return err
 		}
-		workers.Go(func() {
+		pullers.Go(func() {
 			defer release(element.Object)
-			if c.pull(ctx, kind, pipeline, app.SinkFromElement(element)) && kind != c.spec.optional {
+			if c.pull(playing, kind, pipeline, app.SinkFromElement(element)) && kind == c.spec.kinds[0] {
 				ended <- struct{}{}
 			}
 		})
@@ -142,8 +159,13 @@ func (c *capture) play(ctx context.Context) error {
 	}
 }
 
-// setNull stops a pipeline, and with it every wait in it.
-func setNull(pipeline *gst.Pipeline) { _ = pipeline.SetState(gst.StateNull) }
+// rewind goes back to the beginning without a gap: at the end of the stream
+// nothing flows that could meet the new base time too early.
+func (c *capture) rewind(pipeline *gst.Pipeline) bool {
+	pipeline.SetStartTime(gst.ClockTimeNone)
+	pipeline.SetBaseTime(c.clock.GetTime())
+	return pipeline.SeekTime(0, gst.SeekFlagFlush)
+}
 
 // pull delivers what arrives at a sink; it returns true at the end of stream.
 func (c *capture) pull(ctx context.Context, kind Kind, pipeline *gst.Pipeline, sink *app.Sink) bool {

@@ -3,7 +3,9 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
+	"time"
 
 	"github.com/go-gst/go-gst/gst"
 )
@@ -67,4 +69,42 @@ func release(o *gst.Object) {
 func releaseMini[T interface{ Unref() }](o T) {
 	runtime.SetFinalizer(o, nil)
 	o.Unref()
+}
+
+// changeTimeout bounds every change of state: a device that hangs must not hang
+// us.
+const changeTimeout = 10 * time.Second
+
+// within runs a change of state and says whether it came to its end in time. One
+// that did not is left behind with all that it holds, since nothing can end it.
+func within(log *slog.Logger, what string, change func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		change()
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(changeTimeout):
+		log.Error("left behind: it does not change its state", "what", what, "after", changeTimeout)
+		return false
+	}
+}
+
+// startPipeline sets a pipeline playing.
+func startPipeline(log *slog.Logger, what string, pipeline *gst.Pipeline) error {
+	result := make(chan error, 1)
+	if !within(log, what, func() { result <- pipeline.SetState(gst.StatePlaying) }) {
+		return fmt.Errorf("it does not start within %s", changeTimeout)
+	}
+	return <-result
+}
+
+// stopPipeline ends a pipeline, and with it every wait in it. It releases it
+// unless it hangs.
+func stopPipeline(log *slog.Logger, what string, pipeline *gst.Pipeline) {
+	if within(log, what, func() { _ = pipeline.SetState(gst.StateNull) }) {
+		release(pipeline.Object)
+	}
 }

@@ -96,7 +96,6 @@ func (e *liveEncoder) encodeOnDemand(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer release(pipeline.Object)
 	bus := pipeline.GetPipelineBus()
 	defer release(bus.Object)
 	out, err := pipeline.GetElementByName("out")
@@ -107,8 +106,8 @@ func (e *liveEncoder) encodeOnDemand(ctx context.Context) error {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	var workers sync.WaitGroup
+	defer stopPipeline(e.log, e.codec.Name+" encoder", pipeline)
 	defer workers.Wait()
-	defer setNull(pipeline)
 	defer cancel(nil)
 	if err := e.attach(pipeline, out); err != nil {
 		return err
@@ -145,7 +144,7 @@ func (e *liveEncoder) attach(pipeline *gst.Pipeline, out *gst.Element) error {
 	if err != nil {
 		return err
 	}
-	if err := pipeline.SetState(gst.StatePlaying); err != nil {
+	if err := startPipeline(e.log, e.codec.Name+" encoder", pipeline); err != nil {
 		release(in.Object)
 		return err
 	}

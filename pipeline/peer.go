@@ -131,9 +131,10 @@ func (p *Peer) loop() {
 
 // close gives back everything that the peer holds.
 func (p *Peer) close() {
-	p.bin.stop()
-	p.feeding.Wait()
-	p.bin.free()
+	if within(p.log, "webrtcbin", p.bin.stop) {
+		p.feeding.Wait()
+		p.bin.free()
+	}
 }
 
 // operation is the context of one step of webrtcbin.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media"
 )
 
 // openTest opens a pipeline on the test source, and closes it with the test.
@@ -72,5 +73,35 @@ func TestH264(t *testing.T) {
 				t.Errorf("got %s, want H264", track.codec.MimeType)
 			}
 		})
+	}
+}
+
+// TestRemoteSendsToo: a remote that would also send, and talk on a data channel,
+// gets our media all the same.
+func TestRemoteSendsToo(t *testing.T) {
+	p, board := openTest(t, nil)
+	r := newRemote(t, board, p, "full peer")
+	defer r.close()
+	camera, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "camera", "remote")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.pc.AddTrack(camera); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.pc.CreateDataChannel("chat", nil); err != nil {
+		t.Fatal(err)
+	}
+	r.offer(webrtc.RTPCodecTypeAudio)
+	first, second := r.awaitTrack(), r.awaitTrack()
+	for range 30 {
+		if err := camera.WriteSample(media.Sample{Data: []byte{0x10, 0, 0, 0x9d, 1, 0x2a}, Duration: time.Second / 30}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first.awaitFrames(t, 30)
+	second.awaitFrames(t, 30)
+	if p.Peers() != 1 {
+		t.Error("the peer has ended")
 	}
 }

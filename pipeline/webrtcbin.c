@@ -117,7 +117,7 @@ on_message (GstBus * bus, GstMessage * message, gpointer data)
 }
 
 static void
-connect (Owner * owner, GstElement * webrtcbin, const char *signal,
+connect_signal (Owner * owner, GstElement * webrtcbin, const char *signal,
     GCallback callback)
 {
   g_signal_connect_data (webrtcbin, signal, callback, owner_ref (owner),
@@ -154,6 +154,33 @@ set_up_rtp (GstElement * webrtcbin)
   }
 }
 
+static GstPadProbeReturn
+drop_media (GstPad * pad, GstPadProbeInfo * info, gpointer data)
+{
+  return GST_PAD_PROBE_DROP;
+}
+
+/* Nothing is received here, and some peers send although our answer declines:
+ * webrtcbin would have nowhere to put their media and end with an error. RTCP,
+ * which has a pad of its own, passes. */
+static void
+on_element_added (GstBin * webrtcbin, GstBin * bin, GstElement * element,
+    gpointer data)
+{
+  GstElementFactory *factory = gst_element_get_factory (element);
+  GstPad *pad;
+
+  if (!factory || strcmp (GST_OBJECT_NAME (factory), "dtlssrtpdec") != 0)
+    return;
+  pad = gst_element_get_static_pad (element, "rtp_src");
+  if (pad) {
+    gst_pad_add_probe (pad,
+        GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST, drop_media,
+        NULL, NULL);
+    gst_object_unref (pad);
+  }
+}
+
 /* Returns NULL if there is no webrtcbin element. The handle is released by
  * goOwnerGone, even then. */
 WebrtcPeer *
@@ -175,8 +202,10 @@ webrtc_peer_new (uintptr_t handle, const char *name, GstClock * clock,
   g_atomic_int_inc (&peers_alive);
   g_object_weak_ref (G_OBJECT (webrtcbin), on_webrtcbin_gone, NULL);
   gst_util_set_object_arg (G_OBJECT (webrtcbin), "bundle-policy", "max-bundle");
-  connect (owner, webrtcbin, "on-ice-candidate", G_CALLBACK (on_ice_candidate));
-  connect (owner, webrtcbin, "notify::connection-state",
+  connect_signal (owner, webrtcbin, "on-ice-candidate", G_CALLBACK (on_ice_candidate));
+  connect_signal (owner, webrtcbin, "deep-element-added",
+      G_CALLBACK (on_element_added));
+  connect_signal (owner, webrtcbin, "notify::connection-state",
       G_CALLBACK (on_connection_state));
   set_up_ice (webrtcbin, loopback);
   set_up_rtp (webrtcbin);
