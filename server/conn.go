@@ -257,7 +257,7 @@ func (c *conn) writeLoop() {
 			}
 			continue
 		}
-		err := c.ws.WriteMessage(f.kind, f.payload)
+		err := c.write(f)
 		if errors.Is(err, websocket.ErrCloseSent) || err == nil && f.kind == websocket.CloseMessage {
 			break // gorilla itself sends the close frame for a protocol violation
 		}
@@ -275,4 +275,17 @@ func (c *conn) writeLoop() {
 		_ = half.CloseWrite()
 	}
 	<-c.readEnded
+}
+
+// write writes one frame, and tells the outbox what became of a message.
+func (c *conn) write(f frame) error {
+	err := c.ws.WriteMessage(f.kind, f.payload)
+	switch {
+	case f.kind != websocket.TextMessage && f.kind != websocket.BinaryMessage:
+	case err == nil:
+		c.out.written(1)
+	default:
+		c.out.written(0)
+	}
+	return err
 }

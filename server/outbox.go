@@ -29,9 +29,12 @@ type outbox struct {
 	maxBytes  int
 
 	mu       sync.Mutex
-	frames   []frame // waiting; the first is at head
+	frames   []frame // not yet written; the first is at head
 	head     int
 	bytes    int           // payload bytes in frames[head:]
+	greeting bool          // the first frame answers HELLO, of no use to another connection
+	writing  int           // how many of the frames the write loop has at hand
+	kept     chan struct{} // set by keep, closed once the write loop has none at hand
 	pings    bool          // a ping is due
 	pong     *frame        // the answer to the last ping, if not yet sent
 	alive    chan struct{} // closed at the next sign of life; nil when nobody waits for one
@@ -52,11 +55,11 @@ func newOutbox(maxFrames, maxBytes int, kill func()) *outbox {
 
 // send queues a message. It reports false when the message finds no place: the
 // connection must end then, for a stream with a hole in it is of no use. To a
-// connection that is ending, messages are lost silently.
+// connection that is ending, messages are lost silently, unless they are kept.
 func (o *outbox) send(f frame) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closing != nil {
+	if o.closing != nil && o.kept == nil {
 		return true
 	}
 	waiting := len(o.frames) - o.head
@@ -67,6 +70,22 @@ func (o *outbox) send(f frame) bool {
 	o.bytes += len(f.payload)
 	o.rouse()
 	return true
+}
+
+// greet queues the answer to HELLO, ahead of all other messages, and after it
+// those that an earlier connection of the peer has left.
+func (o *outbox) greet(f frame, left []frame) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closing != nil {
+		return
+	}
+	o.frames = append([]frame{f}, left...)
+	for _, queued := range o.frames {
+		o.bytes += len(queued.payload)
+	}
+	o.greeting = true
+	o.rouse()
 }
 
 // ping has the write loop send a ping, ahead of what is queued.
@@ -122,8 +141,50 @@ func (o *outbox) finish(code int, reason string, within time.Duration) {
 func (o *outbox) abandon(code int, reason string, within time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.frames, o.head, o.bytes = nil, 0, 0
+	o.clear()
 	o.end(code, reason, within)
+}
+
+// keep ends the connection at once, like abandon, but what is queued is kept,
+// with all that is sent from then on, for another connection to take. That may
+// be done as soon as the returned channel is closed: the write loop then knows
+// what it has written.
+func (o *outbox) keep(code int, reason string, within time.Duration) (settled <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.kept == nil {
+		o.kept = make(chan struct{})
+		if o.writing == 0 {
+			close(o.kept)
+		}
+	}
+	o.end(code, reason, within)
+	return o.kept
+}
+
+// take gives what has been kept: the messages that were not written, in order.
+func (o *outbox) take() []frame {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	left := o.frames[o.head:]
+	if o.greeting {
+		left = left[1:]
+	}
+	o.clear()
+	return left
+}
+
+func (o *outbox) clear() {
+	o.settle()
+	o.frames, o.head, o.bytes, o.greeting = nil, 0, 0, false
+}
+
+// settle notes that the write loop has no message at hand, or none that counts.
+func (o *outbox) settle() {
+	if o.kept != nil && o.writing > 0 {
+		close(o.kept)
+	}
+	o.writing = 0
 }
 
 func (o *outbox) end(code int, reason string, within time.Duration) {
@@ -161,8 +222,9 @@ func (o *outbox) release() {
 	}
 }
 
-// next takes what is to be written now: control frames first, the close frame
-// last. It reports false when there is nothing.
+// next gives what is to be written now: control frames first, the close frame
+// last. It reports false when there is nothing. A message stays in the outbox
+// until the write loop calls written.
 func (o *outbox) next() (frame, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -174,26 +236,37 @@ func (o *outbox) next() (frame, bool) {
 	case o.pings:
 		o.pings = false
 		return frame{kind: websocket.PingMessage}, true
-	case o.head < len(o.frames):
-		return o.pop(), true
+	case o.head < len(o.frames) && o.kept == nil:
+		o.writing = 1
+		return o.frames[o.head], true
 	case o.closing != nil:
 		return *o.closing, true
 	}
 	return frame{}, false
 }
 
-func (o *outbox) pop() frame {
-	f := o.frames[o.head]
+// written tells how many of the messages that next gave have wholly gone to the
+// socket. The rest is still to be written, by this connection or another.
+func (o *outbox) written(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for range min(n, o.writing) { // none, if they have been abandoned meanwhile
+		o.pop()
+	}
+	o.settle()
+}
+
+func (o *outbox) pop() {
+	o.bytes -= len(o.frames[o.head].payload)
 	o.frames[o.head] = frame{}
 	o.head++
-	o.bytes -= len(f.payload)
+	o.greeting = false
 	if o.head == len(o.frames) {
 		o.frames, o.head = o.frames[:0], 0
 		if cap(o.frames) > 64 { // one burst must not hold memory for the connection's life
 			o.frames = nil
 		}
 	}
-	return f
 }
 
 func (o *outbox) rouse() {

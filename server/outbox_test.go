@@ -25,6 +25,7 @@ func drain(o *outbox) []string {
 			got = append(got, "pong "+string(f.payload))
 		default:
 			got = append(got, string(f.payload))
+			o.written(1)
 		}
 	}
 }
@@ -83,6 +84,40 @@ func TestOutboxBounds(t *testing.T) {
 	}
 	if !o.send(frame{websocket.TextMessage, bytes.Repeat([]byte("x"), 10)}) || o.bytes != 10 {
 		t.Errorf("%d bytes counted, want 10", o.bytes)
+	}
+}
+
+func TestOutboxKeep(t *testing.T) {
+	o := newOutbox(4, 100, func() {})
+	defer o.release()
+	o.greet(textFrame("HELLO"), nil)
+	for _, text := range []string{"one", "two", "three"} {
+		o.send(textFrame(text))
+	}
+	for range 2 {
+		o.next()
+		o.written(1)
+	}
+	o.next() // "two" is being written
+	settled := o.keep(websocket.CloseGoingAway, "gone", time.Minute)
+	select {
+	case <-settled:
+		t.Error("settled while a message is being written")
+	default:
+	}
+	o.written(0) // but it failed
+	<-settled
+	assertEqual(t, drain(o), "close gone")
+	o.send(textFrame("four"))
+	successor := newOutbox(4, 100, func() {})
+	successor.greet(textFrame("HELLO"), o.take())
+	again := newOutbox(4, 100, func() {}) // takes over before anything is written
+	<-successor.keep(websocket.CloseGoingAway, "", time.Minute)
+	defer successor.release()
+	again.greet(textFrame("HELLO AGAIN"), successor.take())
+	assertEqual(t, drain(again), "HELLO AGAIN", "two", "three", "four")
+	if again.bytes != 0 {
+		t.Errorf("%d bytes counted in an empty outbox", again.bytes)
 	}
 }
 

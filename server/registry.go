@@ -73,7 +73,7 @@ func (r *registry) register(p *peer) (holder *peer) {
 	}
 	r.peers[p.uid] = p
 	p.registered = true
-	p.out.send(textFrame(signalling.VerbHello))
+	p.out.greet(textFrame(signalling.VerbHello), nil)
 	return nil
 }
 
