@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gstpeer/gstpeer/internal/browsertest"
 	"github.com/gstpeer/gstpeer/server/web"
 )
 
@@ -69,7 +70,7 @@ func TestPureModules(t *testing.T) {
 			return m.words(m.figures(at(3000, 425000, 60), m.figures(at(1000, 0, 0)))); })()`,
 			`{"resolution":"1280 × 720","frames":"30 per second","bitrate":"1.7 Mbit/s","codec":"VP8"}`},
 	} {
-		got := evaluate[string](b, fmt.Sprintf(
+		got := browsertest.Evaluate[string](b.Tab, fmt.Sprintf(
 			`import('/%s.js').then((m) => JSON.stringify(%s))`, test.module, test.expression))
 		if got != test.want {
 			t.Errorf("%s: %s\n got %s\nwant %s", test.module, test.expression, got, test.want)

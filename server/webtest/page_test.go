@@ -7,6 +7,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/gstpeer/gstpeer/internal/browsertest"
 )
 
 // recordStates keeps the states that tiles were in, however shortly.
@@ -28,11 +30,11 @@ func TestSenderIsThereFirst(t *testing.T) {
 	camera.join(r)
 	b := openPage(t, r.page("lab"))
 	b.awaitLive("camera")
-	b.awaitFrames("camera", 25)
+	b.AwaitFrames("camera", 25)
 	if camera.offered() {
 		t.Error("the sender offered, want the newcomer to: the page")
 	}
-	b.eventually(`document.querySelector('.tile video').videoWidth === 320`)
+	b.Eventually(`document.querySelector('.tile video').videoWidth === 320`)
 }
 
 func TestViewerIsThereFirst(t *testing.T) {
@@ -43,7 +45,7 @@ func TestViewerIsThereFirst(t *testing.T) {
 	camera := newPictureAndTone(t, "camera", "lab")
 	camera.join(r)
 	b.awaitLive("camera")
-	b.awaitFrames("camera", 25)
+	b.AwaitFrames("camera", 25)
 	if !camera.offered() {
 		t.Error("the page offered, want the newcomer to: the sender")
 	}
@@ -56,19 +58,19 @@ func TestSoundComesOnWithAClick(t *testing.T) {
 	camera.join(r)
 	b := openPage(t, r.page("lab"))
 	b.awaitLive("camera")
-	b.eventually(`!document.querySelector('#sound').hidden`)
-	b.eventually(`document.querySelector('.tile video').muted && !document.querySelector('.tile video').paused`)
+	b.Eventually(`!document.querySelector('#sound').hidden`)
+	b.Eventually(`document.querySelector('.tile video').muted && !document.querySelector('.tile video').paused`)
 
-	b.click("#sound")
-	b.eventually(`document.querySelector('#sound').hidden`)
-	b.eventually(`!document.querySelector('.tile video').muted && !document.querySelector('.tile video').paused`)
-	energy := b.inbound("camera", "audio").TotalAudioEnergy
-	b.eventually(fmt.Sprintf(`gstpeer.peers()[0].stats().then((stats) =>
+	b.Click("#sound")
+	b.Eventually(`document.querySelector('#sound').hidden`)
+	b.Eventually(`!document.querySelector('.tile video').muted && !document.querySelector('.tile video').paused`)
+	energy := b.Inbound("camera", "audio").TotalAudioEnergy
+	b.Eventually(fmt.Sprintf(`gstpeer.peers()[0].stats().then((stats) =>
 		stats.some(({kind, totalAudioEnergy}) => kind === 'audio' && totalAudioEnergy > %g))`, energy))
 
-	b.click(tile("camera") + " [data-action=sound]")
-	b.eventually(`document.querySelector('.tile video').muted`)
-	b.eventually(`document.querySelector('.tile').dataset.sound === 'off'`)
+	b.Click(tile("camera") + " [data-action=sound]")
+	b.Eventually(`document.querySelector('.tile video').muted`)
+	b.Eventually(`document.querySelector('.tile').dataset.sound === 'off'`)
 }
 
 func TestSilentSenderHasNoSoundButton(t *testing.T) {
@@ -77,9 +79,9 @@ func TestSilentSenderHasNoSoundButton(t *testing.T) {
 	newSender(t, "camera", "lab", playPicture(t)).join(r)
 	b := openPage(t, r.page("lab"))
 	b.awaitLive("camera")
-	b.awaitFrames("camera", 1)
-	b.eventually(`document.querySelector('#sound').hidden`)
-	b.eventually(`document.querySelector('.tile [data-action=sound]').hidden`)
+	b.AwaitFrames("camera", 1)
+	b.Eventually(`document.querySelector('#sound').hidden`)
+	b.Eventually(`document.querySelector('.tile [data-action=sound]').hidden`)
 }
 
 func TestSoundOnlySender(t *testing.T) {
@@ -88,7 +90,7 @@ func TestSoundOnlySender(t *testing.T) {
 	newSender(t, "radio", "lab", playTone(t)).join(r)
 	b := openPage(t, r.page("lab"))
 	b.awaitLive("radio")
-	b.eventually(`document.querySelector('.explanation').textContent === 'Sound only'`)
+	b.Eventually(`document.querySelector('.explanation').textContent === 'Sound only'`)
 }
 
 func TestOneOfTwoSendersLeavesAndReturns(t *testing.T) {
@@ -101,20 +103,20 @@ func TestOneOfTwoSendersLeavesAndReturns(t *testing.T) {
 	b.awaitLive("left")
 	right.join(r)
 	b.awaitLive("right")
-	b.eventually(`document.querySelectorAll('.tile').length === 2`)
+	b.Eventually(`document.querySelectorAll('.tile').length === 2`)
 
-	ssrc := b.awaitFrames("right", 1)
+	ssrc := b.AwaitFrames("right", 1).SSRC
 	left.close()
 	b.awaitState("left", "ended", "ended")
-	if got := b.awaitFrames("right", 25); got != ssrc {
+	if got := b.AwaitFrames("right", 25).SSRC; got != ssrc {
 		t.Errorf("the sender that stayed was negotiated anew: SSRC %d, want %d", got, ssrc)
 	}
 
 	again := newPictureAndTone(t, "left", "lab")
 	again.join(r)
 	b.awaitLive("left")
-	b.awaitFrames("left", 25)
-	if n := evaluate[int](b, `document.querySelectorAll('.tile').length`); n != 2 {
+	b.AwaitFrames("left", 25)
+	if n := browsertest.Evaluate[int](b.Tab, `document.querySelectorAll('.tile').length`); n != 2 {
 		t.Errorf("%d tiles, want the returned sender in its old one: 2", n)
 	}
 }
@@ -127,7 +129,7 @@ func TestNoCommonCodec(t *testing.T) {
 	mute.join(r)
 	b := openPage(t, r.page("lab"))
 	b.awaitState("mute", "no-codec", "no common codec")
-	text := evaluate[string](b, `document.querySelector('.explanation').textContent`)
+	text := browsertest.Evaluate[string](b.Tab, `document.querySelector('.explanation').textContent`)
 	if !strings.Contains(text, "VP8") || !strings.Contains(text, "Opus") {
 		t.Errorf("the tile says %q, want the codecs that were offered", text)
 	}
@@ -142,7 +144,7 @@ func TestSenderOffersOnlyAForeignCodec(t *testing.T) {
 	alien.setAPI(foreignCodecAPI(t))
 	alien.join(r)
 	b.awaitState("alien", "no-codec", "no common codec")
-	b.eventually(`document.querySelector('.explanation').textContent.includes('ALIEN')`)
+	b.Eventually(`document.querySelector('.explanation').textContent.includes('ALIEN')`)
 }
 
 func TestRelayRestarts(t *testing.T) {
@@ -152,19 +154,19 @@ func TestRelayRestarts(t *testing.T) {
 	camera.join(r)
 	b := openPage(t, r.page("lab"))
 	b.awaitLive("camera")
-	ssrc := b.awaitFrames("camera", 1)
+	ssrc := b.AwaitFrames("camera", 1).SSRC
 
 	r.stop()
 	b.awaitRelay("lost")
 	b.awaitState("camera", "live", "live")
-	b.awaitFrames("camera", 25)
+	b.AwaitFrames("camera", 25)
 
 	r.start()
 	b.awaitRelay("joined")
-	b.awaitFrames("camera", 25)
+	b.AwaitFrames("camera", 25)
 	camera.leave()
 	camera.join(r)
-	if got := b.awaitFrames("camera", 50); got != ssrc {
+	if got := b.AwaitFrames("camera", 50).SSRC; got != ssrc {
 		t.Errorf("media that ran on was negotiated anew: SSRC %d, want %d", got, ssrc)
 	}
 	b.awaitState("camera", "live", "live")
@@ -177,16 +179,16 @@ func TestSenderOffersAnewWhileLive(t *testing.T) {
 	camera.join(r)
 	b := openPage(t, r.page("lab"))
 	b.awaitLive("camera")
-	ssrc := b.awaitFrames("camera", 1)
+	ssrc := b.AwaitFrames("camera", 1).SSRC
 
 	viewer := camera.viewer()
 	if err := camera.tryOffer(viewer); err != nil {
 		t.Fatal(err)
 	}
-	b.eventually(fmt.Sprintf(`gstpeer.peers()[0].stats().then((stats) =>
+	b.Eventually(fmt.Sprintf(`gstpeer.peers()[0].stats().then((stats) =>
 		stats.some(({kind, ssrc}) => kind === 'video' && ssrc !== %d))`, ssrc))
 	b.awaitLive("camera")
-	b.awaitFrames("camera", 25)
+	b.AwaitFrames("camera", 25)
 }
 
 func TestConnectionDies(t *testing.T) {
@@ -196,12 +198,12 @@ func TestConnectionDies(t *testing.T) {
 	camera.join(r)
 	b := openPage(t, r.page("lab"), recordStates)
 	b.awaitLive("camera")
-	ssrc := b.awaitFrames("camera", 1)
+	ssrc := b.AwaitFrames("camera", 1).SSRC
 
 	camera.hangUp()
-	b.eventually(`states.includes('reconnecting')`)
+	b.Eventually(`states.includes('reconnecting')`)
 	b.awaitLive("camera")
-	if got := b.awaitFrames("camera", 25); got == ssrc {
+	if got := b.AwaitFrames("camera", 25).SSRC; got == ssrc {
 		t.Errorf("still SSRC %d, want that of a new connection", got)
 	}
 }
@@ -216,12 +218,12 @@ func TestSenderVanishes(t *testing.T) {
 	camera.join(r)
 	b := openPage(t, r.page("lab"), recordStates)
 	b.awaitLive("camera")
-	ssrc := b.awaitFrames("camera", 1)
+	ssrc := b.AwaitFrames("camera", 1).SSRC
 
 	vanish()
-	b.eventually(`states.includes('reconnecting')`)
+	b.Eventually(`states.includes('reconnecting')`)
 	b.awaitLive("camera")
-	if got := b.awaitFrames("camera", 25); got == ssrc {
+	if got := b.AwaitFrames("camera", 25).SSRC; got == ssrc {
 		t.Errorf("still SSRC %d, want that of a new connection", got)
 	}
 }
@@ -235,7 +237,7 @@ func TestOfferWithoutAnswerIsMadeAgain(t *testing.T) {
 	b := openPage(t, r.page("lab"))
 	b.awaitState("camera", "connecting", "connecting")
 	b.awaitLive("camera")
-	b.awaitFrames("camera", 25)
+	b.AwaitFrames("camera", 25)
 }
 
 func TestEmptyRoom(t *testing.T) {
@@ -243,14 +245,14 @@ func TestEmptyRoom(t *testing.T) {
 	r := startRelay(t)
 	b := openPage(t, "http://"+r.address+"/")
 	b.awaitRelay("joined")
-	b.eventually(`document.querySelector('#notice-title').textContent === 'Waiting for a sender in room demo'`)
-	command := evaluate[string](b, `document.querySelector('#notice-command').textContent`)
+	b.Eventually(`document.querySelector('#notice-title').textContent === 'Waiting for a sender in room demo'`)
+	command := browsertest.Evaluate[string](b.Tab, `document.querySelector('#notice-command').textContent`)
 	if want := "gstpeer --server ws://" + r.address + " --room demo"; command != want {
 		t.Errorf("the notice's command is %q, want %q", command, want)
 	}
 	newSender(t, "camera", "demo", playPicture(t)).join(r)
 	b.awaitLive("camera")
-	b.eventually(`document.querySelector('#notice').hidden`)
+	b.Eventually(`document.querySelector('#notice').hidden`)
 }
 
 func TestRoomsThatTheRelayRefuses(t *testing.T) {
@@ -259,8 +261,8 @@ func TestRoomsThatTheRelayRefuses(t *testing.T) {
 	for _, room := range []string{"session", "two words", strings.Repeat("x", 1025)} {
 		b := openPage(t, r.page(room))
 		b.awaitRelay("refused")
-		b.eventually(`document.querySelector('#notice-title').textContent === 'This room cannot be joined'`)
-		b.eventually(`document.querySelector('#notice-text').textContent.includes('invalid room id')`)
+		b.Eventually(`document.querySelector('#notice-title').textContent === 'This room cannot be joined'`)
+		b.Eventually(`document.querySelector('#notice-text').textContent.includes('invalid room id')`)
 	}
 }
 
@@ -268,7 +270,7 @@ func TestBrowserWithoutWebRTC(t *testing.T) {
 	t.Parallel()
 	r := startRelay(t)
 	b := openPage(t, r.page("lab"), `delete globalThis.RTCPeerConnection`)
-	b.eventually(`document.querySelector('#notice-title').textContent === 'This browser has no WebRTC'`)
+	b.Eventually(`document.querySelector('#notice-title').textContent === 'This browser has no WebRTC'`)
 }
 
 func TestKeys(t *testing.T) {
@@ -278,21 +280,21 @@ func TestKeys(t *testing.T) {
 	b := openPage(t, r.page("lab"))
 	b.awaitLive("camera")
 
-	b.run(chromedp.KeyEvent("i"))
-	b.eventually(`document.querySelector('[data-figure=resolution]').textContent === '320 × 180'`)
-	b.eventually(`/\d per second/.test(document.querySelector('[data-figure=frames]').textContent)`)
-	b.eventually(`/\d kbit/.test(document.querySelector('[data-figure=bitrate]').textContent)`)
-	b.eventually(`/^(VP8 · Opus|Opus · VP8)$/.test(document.querySelector('[data-figure=codec]').textContent)`)
-	b.run(chromedp.KeyEvent("i"))
-	b.eventually(`document.querySelector('.figures').hidden`)
+	b.Run(chromedp.KeyEvent("i"))
+	b.Eventually(`document.querySelector('[data-figure=resolution]').textContent === '320 × 180'`)
+	b.Eventually(`/\d per second/.test(document.querySelector('[data-figure=frames]').textContent)`)
+	b.Eventually(`/\d kbit/.test(document.querySelector('[data-figure=bitrate]').textContent)`)
+	b.Eventually(`/^(VP8 · Opus|Opus · VP8)$/.test(document.querySelector('[data-figure=codec]').textContent)`)
+	b.Run(chromedp.KeyEvent("i"))
+	b.Eventually(`document.querySelector('.figures').hidden`)
 
-	b.run(chromedp.KeyEvent("f"))
-	b.eventually(`document.fullscreenElement === document.querySelector('.tile')`)
-	b.run(chromedp.KeyEvent("f"))
-	b.eventually(`document.fullscreenElement === null`)
+	b.Run(chromedp.KeyEvent("f"))
+	b.Eventually(`document.fullscreenElement === document.querySelector('.tile')`)
+	b.Run(chromedp.KeyEvent("f"))
+	b.Eventually(`document.fullscreenElement === null`)
 
-	b.run(chromedp.DoubleClick(chromedp.CSS(".tile video")))
-	b.eventually(`document.fullscreenElement === document.querySelector('.tile')`)
+	b.Run(chromedp.DoubleClick(chromedp.CSS(".tile video")))
+	b.Eventually(`document.fullscreenElement === document.querySelector('.tile')`)
 }
 
 // TestPageObeysItsPolicy holds that nothing in the page needs what the relay's
@@ -307,9 +309,9 @@ func TestPageObeysItsPolicy(t *testing.T) {
 		addEventListener('error', (event) => wrongs.push(event.message));
 		addEventListener('unhandledrejection', (event) => wrongs.push(String(event.reason)));`)
 	b.awaitLive("camera")
-	b.run(chromedp.KeyEvent("i"))
-	b.eventually(`/\d kbit/.test(document.querySelector('[data-figure=bitrate]').textContent)`)
-	if wrongs := evaluate[[]string](b, `wrongs`); len(wrongs) > 0 {
+	b.Run(chromedp.KeyEvent("i"))
+	b.Eventually(`/\d kbit/.test(document.querySelector('[data-figure=bitrate]').textContent)`)
+	if wrongs := browsertest.Evaluate[[]string](b.Tab, `wrongs`); len(wrongs) > 0 {
 		t.Errorf("the page did wrong: %v", wrongs)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gstpeer/gstpeer/internal/browsertest"
 	"github.com/gstpeer/gstpeer/server"
 )
 
@@ -49,7 +50,7 @@ func (r *relay) start() {
 // after a restart.
 func (r *relay) listen() net.Listener {
 	r.t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(browsertest.Patience); ; {
 		listener, err := net.Listen("tcp", r.address)
 		if err == nil {
 			return listener
