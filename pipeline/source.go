@@ -113,14 +113,18 @@ func split(text string) (sourceKind, string) {
 func (s Source) check() error {
 	switch s.kind {
 	case sourceFile:
-		file, err := os.Open(s.argument)
+		stat, err := os.Stat(s.argument)
 		if err != nil {
 			return fmt.Errorf("%w: %w: check the path", ErrSource, err)
 		}
-		defer file.Close()
-		if stat, err := file.Stat(); err != nil || stat.IsDir() {
-			return fmt.Errorf("%w: %s is a directory: name a media file", ErrSource, s.argument)
+		if !stat.Mode().IsRegular() { // to open a pipe would wait for its writer
+			return fmt.Errorf("%w: %s is a directory or a device: name a media file", ErrSource, s.argument)
 		}
+		file, err := os.Open(s.argument)
+		if err != nil {
+			return fmt.Errorf("%w: %w: check that you may read it", ErrSource, err)
+		}
+		file.Close()
 	case sourceV4L2:
 		if _, err := os.Stat(s.argument); err != nil {
 			return fmt.Errorf("%w: no camera %s: ls /dev/video* shows what there is", ErrSource, s.argument)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -57,16 +58,21 @@ func (f failure) name() string {
 
 func TestUsageErrors(t *testing.T) {
 	text := textFile(t)
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, f := range []failure{
 		{args: []string{"--nope"}, says: `unknown flag --nope.*see gstpeer --help`},
 		{args: []string{"extra"}, says: `unexpected argument extra; see gstpeer --help`},
 		{args: []string{"--video", "webcam"}, says: `--video.*"webcam".*want test, v4l2:/dev/videoN, rtsp://`},
 		{args: []string{"--video", "v4l2:/dev/video77"}, says: `--video.*no camera /dev/video77: ls /dev/video\*`},
 		{args: []string{"--video", "file:/nonexistent.webm"}, says: `--video.*/nonexistent.webm: no such file.*check the path`},
-		{args: []string{"--video", "file:/"}, says: `--video.*/ is a directory: name a media file`},
+		{args: []string{"--video", "file:/"}, says: `--video.*/ is a directory or a device: name a media file`},
+		{args: []string{"--video", "file:" + fifo}, says: `--video.*fifo is a directory or a device: name a media file`},
 		{args: []string{"--video", "rtsp:///live"}, says: `--video.*has no host: want rtsp://`},
 		{args: []string{"--audio", "loud"}, says: `--audio.*"loud".*want auto, test`},
-		{args: []string{"--audio", "source"}, says: `"source" is the sound of a file or an RTSP camera`},
+		{args: []string{"--audio", "source"}, says: `"source".* is the sound of a file or an RTSP camera`},
 		{args: []string{"--video", "none"}, says: `neither picture nor sound`},
 		{args: []string{"--width", "1"}, says: `--width wants 16 to 7680, got 1`},
 		{args: []string{"--height", "101"}, says: `--height want even numbers`},
@@ -105,7 +111,7 @@ func TestSourceErrors(t *testing.T) {
 		{args: []string{"--video", "launch:videotestsrc ! ! "}, says: `launch:.*gst-launch-1.0`},
 		{args: []string{"--video", "launch:videotestsrc num-buffers=0"}, says: `it ended.*gst-launch-1.0`},
 		{args: []string{"--video", "launch:videotestsrc is-live=true ! identity drop-probability=1"}, says: `delivers nothing: no video within 10s`},
-		{args: []string{"--video", "launch:appsrc"}, says: `delivers nothing: no video within 10s`},
+		{args: []string{"--video", "rtsp://" + startMute(t) + "/live"}, says: `delivers nothing: no video within 10s`},
 		{args: []string{"--audio", "launch:audiotestsrc is-live=true ! identity drop-probability=1"}, says: `delivers nothing: no audio within 10s`},
 	} {
 		f.code = 1
@@ -137,6 +143,17 @@ func textFile(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// startMute takes connections, until the test ends, and never says anything.
+func startMute(t *testing.T) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes them
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	return listener.Addr().String()
 }
 
 // freeAddress is one that nobody listens on.

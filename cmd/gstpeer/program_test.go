@@ -94,7 +94,7 @@ func TestSignals(t *testing.T) {
 	}
 	t.Run("while the source starts", func(t *testing.T) {
 		t.Parallel()
-		p := startGstpeer(t, nil, "--listen", "127.0.0.1:0", "--video", "launch:appsrc")
+		p := startGstpeer(t, nil, "--listen", "127.0.0.1:0", "--video", "rtsp://"+startMute(t)+"/live")
 		await(t, "gstpeer at its relay", func() bool { return strings.Contains(p.stderr.String(), "registered") })
 		p.signal(syscall.SIGTERM)
 		if code := p.exitCode(stopsWithin); code != 0 {
