@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/pion/interceptor"
-	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
 	"github.com/pion/webrtc/v4"
@@ -232,11 +231,6 @@ func (got *receivedTrack) count(packet *rtp.Packet) {
 	}
 	got.last = now
 	got.frames++
-}
-
-// requestKeyframe sends a PLI.
-func (r *remote) requestKeyframe(track *webrtc.TrackRemote) error {
-	return r.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(track.SSRC())}})
 }
 
 // close ends the remote without a word to the pipeline.
