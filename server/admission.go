@@ -1,6 +1,10 @@
 package server
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/gstpeer/gstpeer/server/token"
+)
 
 // httpRefusal is why a request is not served, for the body of the answer.
 type httpRefusal struct {
@@ -8,17 +12,20 @@ type httpRefusal struct {
 	why    string
 }
 
-// admit refuses a request that may not use the relay at all. A relay has no
-// cookies to protect, so any page may be a peer unless the operator says which.
-func (s *Server) admit(r *http.Request) *httpRefusal {
+// admit tells what a request may do at the relay, or why nothing at all. It has
+// no cookies to protect, so any page may be a peer unless the operator says which.
+func (s *Server) admit(r *http.Request) (*token.Grant, *httpRefusal) {
 	if !s.origins.allow(r) {
-		return &httpRefusal{http.StatusForbidden, "pages of this origin may not use the relay"}
+		return nil, &httpRefusal{http.StatusForbidden, "pages of this origin may not use the relay"}
 	}
-	return nil
+	return s.authorize(r)
 }
 
 // refuseRequest answers a request that is not served.
 func (s *Server) refuseRequest(w http.ResponseWriter, r *http.Request, refused *httpRefusal) {
 	s.log.Debug("request refused", "remote", s.remote(r), "status", refused.status, "why", refused.why)
+	if refused.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
 	http.Error(w, refused.why, refused.status)
 }

@@ -28,6 +28,7 @@ type conn struct {
 	out       *outbox
 	keepalive time.Duration
 	timeouts  timeouts
+	grantEnds time.Time     // of the token; zero for never
 	readEnded chan struct{} // closed when nobody reads any more
 
 	// Owned by the read loop.
@@ -43,13 +44,16 @@ func (c *conn) run() {
 		defer close(writeEnded)
 		c.writeLoop()
 	}()
+	stopExpiry := c.endWithGrant()
 	err := c.readLoop()
-	c.registry.leave(c.peer)
+	ended := time.Now()
+	stopExpiry()
 	c.endReading(err)
 	close(c.readEnded)
 	<-writeEnded
 	c.out.release()
 	c.log.Info("connection ended", "why", err)
+	c.linger(ended)
 }
 
 func (c *conn) readLoop() error {
@@ -60,8 +64,9 @@ func (c *conn) readLoop() error {
 		c.out.answerPing(payload)
 		return nil
 	})
-	c.ws.SetPongHandler(func(string) error {
+	c.ws.SetPongHandler(func(payload string) error {
 		c.lives()
+		c.out.confirm([]byte(payload))
 		return nil
 	})
 	if err := c.ws.SetReadDeadline(time.Now().Add(c.timeouts.hello)); err != nil {
@@ -138,29 +143,37 @@ func (c *conn) handleClose(code int, _ string) error {
 	return nil
 }
 
-// endReading answers the end of the read loop with a close frame, if one can
-// still be read at the other side.
+// endReading takes the peer out, unless its place is kept, and answers the end
+// of the read loop with a close frame, if one can still be read at the other side.
 func (c *conn) endReading(err error) {
 	var closed *websocket.CloseError
-	var netErr net.Error
-	switch code, reason := closeOf(err); {
-	case code != 0:
+	if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
+		return // handleClose has begun the end; the write loop completes it
+	}
+	code, reason := closeOf(err)
+	if !broken(err) || c.registry.suspend(c.peer, code, reason) == nil {
+		c.registry.leave(c.peer)
 		c.out.abandon(code, reason, c.timeouts.closing)
-		// Data that nobody reads would make the kernel reset the connection
-		// and with that discard the close frame under way.
-		if c.ws.SetReadDeadline(time.Time{}) == nil {
-			_, _ = io.Copy(io.Discard, c.ws.NetConn())
-		}
-	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
-		// handleClose has begun the end; the write loop completes it.
-	case errors.As(err, &netErr), errors.As(err, &closed):
-		c.out.abandon(websocket.CloseNoStatusReceived, "", c.timeouts.closing)
+	}
+	if code == websocket.CloseNoStatusReceived {
 		c.out.kill()
+		return
+	}
+	// Data that nobody reads would make the kernel reset the connection and
+	// with that discard the close frame under way.
+	if c.ws.SetReadDeadline(time.Time{}) == nil {
+		_, _ = io.Copy(io.Discard, c.ws.NetConn())
 	}
 }
 
-// closeOf gives the close code and reason for an error of the read loop; a code
-// of 0 when the peer or the network has ended the connection.
+// broken tells whether neither side wanted the connection to end.
+func broken(err error) bool {
+	code, _ := closeOf(err)
+	return code == websocket.CloseNoStatusReceived || errors.Is(err, errNoLife)
+}
+
+// closeOf gives the close code and reason for an error of the read loop, with
+// CloseNoStatusReceived when the network has ended the connection.
 func closeOf(err error) (code int, reason string) {
 	var closed *websocket.CloseError
 	var netErr net.Error
@@ -173,8 +186,8 @@ func closeOf(err error) (code int, reason string) {
 		return websocket.ClosePolicyViolation, "no sign of life"
 	case errors.Is(err, websocket.ErrReadLimit):
 		return websocket.CloseMessageTooBig, "message too big"
-	case errors.As(err, &closed), errors.As(err, &netErr):
-		return 0, ""
+	case errors.As(err, &closed), errors.As(err, &netErr), errors.Is(err, io.ErrUnexpectedEOF):
+		return websocket.CloseNoStatusReceived, ""
 	}
 	return websocket.CloseProtocolError, "" // all else that gorilla finds wrong
 }
@@ -184,9 +197,11 @@ func (c *conn) handleHello(f frame) {
 	command, err := signalling.ParseCommand(f.payload)
 	switch {
 	case f.kind != websocket.TextMessage || command.Verb != signalling.VerbHello:
-		c.reject("invalid protocol")
+		c.reject(websocket.CloseProtocolError, "invalid protocol")
+	case err == nil && !c.peer.grant.AllowsUID(command.ID):
+		c.reject(websocket.ClosePolicyViolation, "uid not allowed by the token")
 	case err != nil || !c.register(command.ID):
-		c.reject("invalid peer uid")
+		c.reject(websocket.CloseProtocolError, "invalid peer uid")
 	default:
 		c.hello = true
 		c.lives()
@@ -195,37 +210,47 @@ func (c *conn) handleHello(f frame) {
 	}
 }
 
-func (c *conn) reject(reason string) {
+func (c *conn) reject(code int, reason string) {
 	c.out.send(textFrame(errorReply(refusal(reason))))
-	c.out.finish(websocket.CloseProtocolError, reason, c.timeouts.closing)
+	c.out.finish(code, reason, c.timeouts.closing)
 	c.log.Info("refused", "reason", reason)
 }
 
-// register reserves the uid. A connection that holds it already may be half
-// open (a vanished host, a reloaded page): it keeps the uid only if it answers.
+// register reserves the uid, or takes it over from the same peer's connection.
 func (c *conn) register(uid string) bool {
 	c.peer.uid = uid
 	for {
 		holder := c.registry.register(c.peer)
-		if holder == nil {
+		switch {
+		case holder == nil:
 			return true
-		}
-		timeout := time.NewTimer(c.timeouts.takeover)
-		select {
-		case <-holder.out.probe():
-			timeout.Stop()
+		case holder.is(c.peer):
+			if c.resume(holder) {
+				return true
+			}
+		case !c.await(holder):
 			return false
-		case <-c.out.ended:
-			timeout.Stop()
-			return false
-		case <-holder.out.ended:
-			c.registry.leave(holder)
-		case <-timeout.C:
-			c.log.Info("taking over a uid whose connection does not answer", "peer", uid)
-			c.registry.evict(holder, websocket.ClosePolicyViolation, "uid taken over")
 		}
-		timeout.Stop()
 	}
+}
+
+// await gives the holder of a uid time to show that it is there: its connection
+// may be half open (a vanished host, a reloaded page), or it may be on its way
+// back. It reports true when the uid may be free.
+func (c *conn) await(holder *peer) bool {
+	timeout := time.NewTimer(c.timeouts.takeover)
+	defer timeout.Stop()
+	select {
+	case <-holder.out.probe():
+		return false
+	case <-c.out.ended:
+		return false
+	case <-c.registry.gone(holder):
+	case <-timeout.C:
+		c.log.Info("taking over a uid whose connection does not answer", "peer", c.peer.uid)
+		c.registry.evict(holder, websocket.ClosePolicyViolation, "uid taken over")
+	}
+	return true
 }
 
 func (c *conn) handle(f frame) {

@@ -76,7 +76,12 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.running.Done()
-	if refused := s.admit(r); refused != nil {
+	role := requestRole(r)
+	grant, refused := s.admit(r)
+	if refused == nil && !grant.AllowsRole(role) {
+		refused = &httpRefusal{http.StatusForbidden, "the token is for viewers: add ?role=viewer"}
+	}
+	if refused != nil {
 		s.refuseRequest(w, r, refused)
 		return
 	}
@@ -87,12 +92,12 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	kill := func() { ws.NetConn().Close() }
 	out := newOutbox(s.config.MaxQueuedMessages, s.config.MaxQueuedBytes, kill)
-	role := signalling.Role(r.URL.Query().Get(signalling.QueryRole))
 	s.start(&conn{
 		ws:        ws,
 		registry:  s.registry,
 		out:       out,
-		peer:      &peer{viewer: role == signalling.RoleViewer, out: out},
+		peer:      &peer{viewer: role == signalling.RoleViewer, grant: grant, resumption: s.resumption(r.URL.Query(), out), out: out},
+		grantEnds: s.grantEnds(grant),
 		keepalive: s.config.Keepalive,
 		timeouts:  s.timeouts,
 		log:       s.log.With("remote", s.remote(r)),

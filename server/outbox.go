@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -29,7 +30,8 @@ type outbox struct {
 	maxBytes  int
 
 	mu       sync.Mutex
-	frames   []frame // not yet written; the first is at head
+	frames   []frame  // not yet written; the first is at head
+	history  *history // what is written but may be lost; nil for a peer that cannot resume
 	head     int
 	bytes    int           // payload bytes in frames[head:]
 	greeting bool          // the first frame answers HELLO, of no use to another connection
@@ -73,18 +75,21 @@ func (o *outbox) send(f frame) bool {
 }
 
 // greet queues the answer to HELLO, ahead of all other messages, and after it
-// those that an earlier connection of the peer has left.
-func (o *outbox) greet(f frame, left []frame) {
+// what the peer lacks since an earlier connection, with the count of what it has.
+func (o *outbox) greet(f frame, lacking []frame, before uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closing != nil {
 		return
 	}
-	o.frames = append([]frame{f}, left...)
+	o.frames = append([]frame{f}, lacking...)
 	for _, queued := range o.frames {
 		o.bytes += len(queued.payload)
 	}
 	o.greeting = true
+	if o.history != nil {
+		o.history.first = before
+	}
 	o.rouse()
 }
 
@@ -103,6 +108,13 @@ func (o *outbox) answerPing(payload string) {
 	defer o.mu.Unlock()
 	o.pong = &frame{websocket.PongMessage, []byte(payload)}
 	o.rouse()
+}
+
+// confirm notes the answer to a ping: what was written before it has arrived.
+func (o *outbox) confirm(pong []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.history.confirm(pong)
 }
 
 // probe sends a ping and returns a channel that is closed at the peer's next
@@ -137,11 +149,13 @@ func (o *outbox) finish(code int, reason string, within time.Duration) {
 	o.end(code, reason, within)
 }
 
-// abandon is finish, but what is queued is lost.
+// abandon is finish, but what is queued is lost, unless it is kept.
 func (o *outbox) abandon(code int, reason string, within time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.clear()
+	if o.kept == nil {
+		o.clear()
+	}
 	o.end(code, reason, within)
 }
 
@@ -162,29 +176,27 @@ func (o *outbox) keep(code int, reason string, within time.Duration) (settled <-
 	return o.kept
 }
 
-// take gives what has been kept: the messages that were not written, in order.
-func (o *outbox) take() []frame {
+// take gives what has been kept for a peer that comes back: the messages that
+// were not written, and before them those that were and that it says it lacks.
+// It reports false when these are not known any more. The count of all messages
+// before the first one goes with them.
+func (o *outbox) take(r *resumption) (lacking []frame, before uint64, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	left := o.frames[o.head:]
+	defer o.clear()
+	unwritten := o.frames[o.head:]
 	if o.greeting {
-		left = left[1:]
+		unwritten = unwritten[1:]
 	}
-	o.clear()
-	return left
+	if !r.counts {
+		return unwritten, o.history.written(), true
+	}
+	lost, ok := o.history.since(r.received)
+	return slices.Concat(lost, unwritten), r.received, ok
 }
 
 func (o *outbox) clear() {
-	o.settle()
-	o.frames, o.head, o.bytes, o.greeting = nil, 0, 0, false
-}
-
-// settle notes that the write loop has no message at hand, or none that counts.
-func (o *outbox) settle() {
-	if o.kept != nil && o.writing > 0 {
-		close(o.kept)
-	}
-	o.writing = 0
+	o.frames, o.head, o.bytes, o.writing, o.greeting = nil, 0, 0, 0, false
 }
 
 func (o *outbox) end(code int, reason string, within time.Duration) {
@@ -235,7 +247,7 @@ func (o *outbox) next() (frame, bool) {
 		return f, true
 	case o.pings:
 		o.pings = false
-		return frame{kind: websocket.PingMessage}, true
+		return frame{websocket.PingMessage, o.history.ping()}, true
 	case o.head < len(o.frames) && o.kept == nil:
 		o.writing = 1
 		return o.frames[o.head], true
@@ -253,13 +265,21 @@ func (o *outbox) written(n int) {
 	for range min(n, o.writing) { // none, if they have been abandoned meanwhile
 		o.pop()
 	}
-	o.settle()
+	if o.kept != nil && o.writing > 0 {
+		close(o.kept)
+	}
+	o.writing = 0
 }
 
 func (o *outbox) pop() {
-	o.bytes -= len(o.frames[o.head].payload)
+	f := o.frames[o.head]
 	o.frames[o.head] = frame{}
 	o.head++
+	o.bytes -= len(f.payload)
+	if o.history != nil && !o.greeting {
+		o.history.add(f)
+		o.pings = o.pings || o.history.due()
+	}
 	o.greeting = false
 	if o.head == len(o.frames) {
 		o.frames, o.head = o.frames[:0], 0

@@ -87,37 +87,97 @@ func TestOutboxBounds(t *testing.T) {
 	}
 }
 
-func TestOutboxKeep(t *testing.T) {
+func newResumableOutbox() *outbox {
 	o := newOutbox(4, 100, func() {})
-	defer o.release()
-	o.greet(textFrame("HELLO"), nil)
-	for _, text := range []string{"one", "two", "three"} {
-		o.send(textFrame(text))
+	o.history = &history{maxFrames: 4, maxBytes: 100}
+	return o
+}
+
+func TestOutboxKeep(t *testing.T) {
+	for _, c := range []struct {
+		resumption resumption
+		want       []string
+	}{
+		{resumption{}, []string{"HELLO", "two", "three", "four"}},
+		{resumption{counts: true, received: 1}, []string{"HELLO", "two", "three", "four"}},
+		{resumption{counts: true, received: 0}, []string{"HELLO", "one", "two", "three", "four"}},
+		{resumption{counts: true, received: 2}, nil}, // more than was written
+	} {
+		o := newResumableOutbox()
+		o.greet(textFrame("HELLO"), nil, 0)
+		for _, text := range []string{"one", "two", "three"} {
+			o.send(textFrame(text))
+		}
+		for range 2 {
+			o.next()
+			o.written(1)
+		}
+		o.next() // "two" is being written
+		settled := o.keep(websocket.CloseGoingAway, "gone", time.Minute)
+		select {
+		case <-settled:
+			t.Error("settled while a message is being written")
+		default:
+		}
+		o.written(0) // but it failed
+		<-settled
+		assertEqual(t, drain(o), "close gone")
+		o.send(textFrame("four"))
+		o.abandon(websocket.CloseNormalClosure, "", time.Minute) // an end that comes late
+		lacking, before, ok := o.take(&c.resumption)
+		o.release()
+		if ok != (c.want != nil) {
+			t.Errorf("%+v: %d messages, %v", c.resumption, len(lacking), ok)
+		}
+		if !ok {
+			continue
+		}
+		successor := newResumableOutbox() // is itself succeeded before anything is written
+		successor.greet(textFrame("HELLO"), lacking, before)
+		<-successor.keep(websocket.CloseGoingAway, "", time.Minute)
+		lacking, before, _ = successor.take(&c.resumption)
+		successor.release()
+		last := newResumableOutbox()
+		last.greet(textFrame("HELLO"), lacking, before)
+		assertEqual(t, drain(last), c.want...)
+		if last.bytes != 0 || last.history.written() != 4 {
+			t.Errorf("%d bytes are queued, %d messages were written; want 0 and 4", last.bytes, last.history.written())
+		}
 	}
-	for range 2 {
-		o.next()
-		o.written(1)
+}
+
+func TestHistoryForgets(t *testing.T) {
+	h := &history{maxFrames: 100, maxBytes: 1 << 20}
+	for range 150 {
+		h.add(textFrame("1234567890"))
 	}
-	o.next() // "two" is being written
-	settled := o.keep(websocket.CloseGoingAway, "gone", time.Minute)
-	select {
-	case <-settled:
-		t.Error("settled while a message is being written")
-	default:
+	if _, ok := h.since(49); ok {
+		t.Error("remembers what it forgot")
 	}
-	o.written(0) // but it failed
-	<-settled
-	assertEqual(t, drain(o), "close gone")
-	o.send(textFrame("four"))
-	successor := newOutbox(4, 100, func() {})
-	successor.greet(textFrame("HELLO"), o.take())
-	again := newOutbox(4, 100, func() {}) // takes over before anything is written
-	<-successor.keep(websocket.CloseGoingAway, "", time.Minute)
-	defer successor.release()
-	again.greet(textFrame("HELLO AGAIN"), successor.take())
-	assertEqual(t, drain(again), "HELLO AGAIN", "two", "three", "four")
-	if again.bytes != 0 {
-		t.Errorf("%d bytes counted in an empty outbox", again.bytes)
+	if lacking, ok := h.since(50); !ok || len(lacking) != 100 || h.bytes != 1000 {
+		t.Errorf("%d messages of %d bytes, %v; want the last 100", len(lacking), h.bytes, ok)
+	}
+	if !h.due() {
+		t.Error("no ping is due")
+	}
+	pong := h.ping()
+	h.add(textFrame("later"))
+	if h.due() {
+		t.Error("a ping is due, though one is under way")
+	}
+	for _, strange := range [][]byte{nil, []byte("pong"), make([]byte, 8), bytes.Repeat([]byte{0xff}, 8)} {
+		h.confirm(strange)
+	}
+	if len(h.frames) != 100 {
+		t.Errorf("%d messages left, want 100: nothing is confirmed", len(h.frames))
+	}
+	h.confirm(pong)
+	if lacking, ok := h.since(150); !ok || len(lacking) != 1 || h.bytes != 5 {
+		t.Errorf("%d messages of %d bytes, %v; want one of 5", len(lacking), h.bytes, ok)
+	}
+	h.add(frame{websocket.BinaryMessage, make([]byte, 1<<20+1)})
+	if len(h.frames) != 0 || h.bytes != 0 || h.written() != 152 {
+		t.Errorf("%d messages of %d bytes; want none, for the last one is too big", len(h.frames), h.bytes)
 	}
 }
 

@@ -7,15 +7,18 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/gstpeer/gstpeer/server/token"
 	"github.com/gstpeer/gstpeer/signalling"
 )
 
 // peer is a registered (or registering) connection as the others see it.
 type peer struct {
 	// Static.
-	uid    string
-	viewer bool
-	out    *outbox
+	uid        string
+	viewer     bool
+	grant      *token.Grant // of its token; nil restricts nothing
+	resumption *resumption  // nil for a peer that does not come back
+	out        *outbox
 
 	// inSession is set under the registry's mutex and never reset. It may be
 	// read without, to save the parsing of what is only passed on.
@@ -23,8 +26,11 @@ type peer struct {
 
 	// Guarded by the registry's mutex.
 	registered bool
+	suspended  bool  // has lost its connection, and keeps its place for another one
 	partner    *peer // the other peer of its session
 	room       *room
+	received   uint64        // messages since the registration
+	left       chan struct{} // closed when no longer registered; nil until somebody waits for that
 }
 
 // message is what a peer sent. The command is parsed beforehand, since that
@@ -41,6 +47,7 @@ type message struct {
 // all that a peer said before its LEFT. Nothing under the mutex blocks.
 type registry struct {
 	closing time.Duration // how long a connection may take to end
+	grace   time.Duration // how long a peer may take to come back
 
 	mu    sync.Mutex
 	peers map[string]*peer // by uid
@@ -48,9 +55,10 @@ type registry struct {
 	full  []*peer          // whose outbox refused a message; empty between operations
 }
 
-func newRegistry(closing time.Duration) *registry {
+func newRegistry(closing, grace time.Duration) *registry {
 	return &registry{
 		closing: closing,
+		grace:   grace,
 		peers:   make(map[string]*peer),
 		rooms:   make(map[string]*room),
 	}
@@ -73,23 +81,29 @@ func (r *registry) register(p *peer) (holder *peer) {
 	}
 	r.peers[p.uid] = p
 	p.registered = true
-	p.out.greet(textFrame(signalling.VerbHello), nil)
+	p.out.greet(textFrame(signalling.VerbHello), nil, 0)
 	return nil
 }
 
 // leave takes the peer out: its uid is free, its session or room hears of it.
 // It does nothing for a peer that has left, so the late end of a connection
-// cannot touch a newer one with the same uid.
+// cannot touch a newer one with the same uid; nor the place of a suspended peer,
+// of which the connection is no longer a part.
 func (r *registry) leave(p *peer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.dropFull()
-	r.remove(p)
+	if !p.suspended {
+		r.remove(p)
+	}
 }
 
-// evict is leave, for a peer that is not there to close its connection itself.
+// evict takes a peer out that is not there to close its connection itself.
 func (r *registry) evict(p *peer, code int, reason string) {
-	r.leave(p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer r.dropFull()
+	r.remove(p)
 	p.out.abandon(code, reason, r.closing)
 }
 
@@ -99,9 +113,10 @@ func (r *registry) handle(p *peer, m message) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.dropFull()
-	if !p.registered { // has been told to end, but went on talking
+	if !p.registered || p.suspended { // has been told to end, but went on talking
 		return nil
 	}
+	p.received++
 	if p.partner != nil {
 		r.send(p.partner, m.frame)
 		return nil
@@ -127,6 +142,9 @@ func (r *registry) obey(p *peer, m message) error {
 	case signalling.VerbSession:
 		return r.call(p, m.command.ID)
 	case signalling.VerbRoom:
+		if !p.grant.AllowsRoom(m.command.ID) {
+			return refuse("room '%s' is not allowed by the token", m.command.ID)
+		}
 		r.join(p, m.command.ID)
 		return nil
 	case signalling.VerbHello:
@@ -140,10 +158,14 @@ func (r *registry) obey(p *peer, m message) error {
 func (r *registry) call(p *peer, uid string) error {
 	callee := r.peers[uid]
 	switch {
+	case !p.grant.AllowsSessions():
+		return refuse("sessions are not allowed by the token")
 	case callee == nil:
 		return refuse("peer '%s' not found", uid)
 	case callee == p:
 		return refuse("peer '%s' is yourself", uid)
+	case !callee.grant.AllowsSessions():
+		return refuse("peer '%s' is not allowed sessions by its token", uid)
 	case callee.partner != nil || callee.room != nil:
 		return refuse("peer '%s' busy", uid)
 	}
@@ -158,7 +180,7 @@ func (r *registry) remove(p *peer) {
 	if !p.registered {
 		return
 	}
-	p.registered = false
+	p.forget()
 	delete(r.peers, p.uid)
 	if partner := p.partner; partner != nil {
 		p.partner, partner.partner = nil, nil

@@ -46,6 +46,11 @@ func (r *registry) part(p *peer) {
 	r.notify(rm, p, signalling.VerbRoomPeerLeft)
 }
 
+// replace puts p in the place of old. Nobody is told: it is the same peer.
+func (rm *room) replace(old, p *peer) {
+	rm.members[slices.Index(rm.members, old)] = p
+}
+
 // notify tells the other members about p.
 func (r *registry) notify(rm *room, p *peer, verb string) {
 	notice := textFrame(verb + " " + p.uid)

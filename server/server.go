@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/gstpeer/gstpeer/server/token"
 )
 
 // Defaults of Config.
@@ -22,6 +24,7 @@ const (
 	DefaultKeepalive         = 30 * time.Second
 	DefaultMaxQueuedMessages = 4096
 	DefaultMaxQueuedBytes    = 4 << 20
+	DefaultResumeGrace       = 10 * time.Second
 )
 
 // ErrConfig is wrapped by the errors of New.
@@ -47,6 +50,11 @@ type Config struct {
 	MaxQueuedMessages int
 	MaxQueuedBytes    int
 
+	// ResumeGrace is how long the place of a peer is kept that asked for it with
+	// ?resume= and whose connection broke. 0 means DefaultResumeGrace; less than
+	// that, that no place is kept.
+	ResumeGrace time.Duration
+
 	// AllowedOrigins are the pages that browsers may reach the relay from, each
 	// as https://host, https://host:port or https://*.domain. The relay's own
 	// page always may; without any, all may.
@@ -55,6 +63,14 @@ type Config struct {
 	// TrustedProxies are the networks of reverse proxies, whose X-Forwarded-For
 	// says where a connection comes from.
 	TrustedProxies []netip.Prefix
+
+	// Tokens are the keys to check the tokens with that peers must bring. Without
+	// it none is asked for.
+	Tokens *token.Keys
+
+	// KeepExpired leaves a peer in place whose token ends. Else it is closed with
+	// 1008 "token expired".
+	KeepExpired bool
 }
 
 func (c Config) complete() (Config, error) {
@@ -73,6 +89,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.MaxQueuedBytes == 0 {
 		c.MaxQueuedBytes = DefaultMaxQueuedBytes
+	}
+	if c.ResumeGrace == 0 {
+		c.ResumeGrace = DefaultResumeGrace
 	}
 	return c, nil
 }
@@ -131,7 +150,7 @@ func newServer(config Config, t timeouts) (*Server, error) {
 		log:      config.Log,
 		origins:  origins,
 		proxies:  config.TrustedProxies,
-		registry: newRegistry(t.closing),
+		registry: newRegistry(t.closing, config.ResumeGrace),
 		upgrader: newUpgrader(t.hello),
 		conns:    make(map[*conn]struct{}),
 	}
@@ -196,6 +215,9 @@ func (s *Server) Close() {
 			s.dismiss(c)
 		}
 	})
+	for c := range s.conns {
+		s.registry.expire(c.peer)
+	}
 	s.mu.Unlock()
 	s.running.Wait()
 }

@@ -8,8 +8,10 @@ import (
 
 // A peer that lost its connection takes its place at the relay again, if it
 // comes back in time: it dials with the secret that it gave at its registration,
-// and says HELLO with the same uid. A relay that has the place still answers
-// "HELLO resumed <n>", any other "HELLO": then it is a new registration.
+// and says HELLO with the same uid. If it says how many messages it has, then a
+// relay that has the place still answers "HELLO resumed <n>", and "HELLO" means
+// that it is a new registration. A peer that does not count gets "HELLO" either
+// way, and what could not be written to its old connection.
 //
 // What was on its way when a connection broke may have arrived or not, so both
 // sides say how far they got, counting messages since the registration, without
@@ -21,7 +23,8 @@ const (
 	// MinResumeSecret bytes that nobody can guess.
 	QueryResume = "resume"
 	// QueryReceived is the name of the query parameter that says how many
-	// messages of the relay the peer has received; without it, 0.
+	// messages of the relay the peer has received. Who comes back says it, also
+	// when it is 0; at the registration it is not needed.
 	QueryReceived = "received"
 
 	// MinResumeSecret is the least length of the secret, in bytes as it stands

@@ -55,7 +55,8 @@ var (
 	ErrClaims = errors.New("the token's claims are invalid")
 )
 
-// Grant is what a token allows. Zero fields restrict nothing.
+// Grant is what a token allows. Zero fields restrict nothing, and neither does
+// a nil *Grant.
 type Grant struct {
 	UID       string          // the uid that may be registered
 	UIDPrefix string          // what the uid begins with
@@ -66,22 +67,22 @@ type Grant struct {
 
 // AllowsUID tells whether the uid may be registered.
 func (g *Grant) AllowsUID(uid string) bool {
-	return (g.UID == "" || uid == g.UID) && strings.HasPrefix(uid, g.UIDPrefix)
+	return g == nil || (g.UID == "" || uid == g.UID) && strings.HasPrefix(uid, g.UIDPrefix)
 }
 
 // AllowsRoom tells whether the room may be joined.
 func (g *Grant) AllowsRoom(room string) bool {
-	return g.Room == "" || room == g.Room
+	return g == nil || g.Room == "" || room == g.Room
 }
 
 // AllowsSessions tells whether the peer may call, and be called, outside rooms.
 func (g *Grant) AllowsSessions() bool {
-	return g.Room == ""
+	return g == nil || g.Room == ""
 }
 
 // AllowsRole tells whether the peer may be what it asks to be.
 func (g *Grant) AllowsRole(role signalling.Role) bool {
-	return g.Role == "" || role == g.Role
+	return g == nil || g.Role == "" || role == g.Role
 }
 
 // claims is the form of a Grant in a token. The pointers tell an empty claim

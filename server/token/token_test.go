@@ -237,6 +237,7 @@ func TestGrant(t *testing.T) {
 	exact := Grant{UID: "cam1", Room: "lab", Role: signalling.RoleViewer}
 	prefix := Grant{UIDPrefix: "cam"}
 	free := Grant{}
+	var none *Grant
 	for _, c := range []struct {
 		name      string
 		got, want bool
@@ -253,6 +254,10 @@ func TestGrant(t *testing.T) {
 		{"sessions", prefix.AllowsSessions(), true},
 		{"a viewer's role", exact.AllowsRole(signalling.RoleViewer), true},
 		{"a peer's role for a viewer", exact.AllowsRole(""), false},
+		{"any uid without a grant", none.AllowsUID("x"), true},
+		{"any room without a grant", none.AllowsRoom("x"), true},
+		{"sessions without a grant", none.AllowsSessions(), true},
+		{"any role without a grant", none.AllowsRole(""), true},
 		{"any role", free.AllowsRole(signalling.RoleViewer), true},
 	} {
 		if c.got != c.want {
