@@ -28,6 +28,7 @@ type camera struct {
 	user, password string
 
 	address string
+	stop    func() // hangs up on everybody; it may be called twice
 	stream  *gortsplib.ServerStream
 	ready   chan struct{} // closed when stream is there
 }
@@ -52,9 +53,11 @@ func startCamera(t *testing.T, c camera) *camera {
 	}
 	c.stream = &gortsplib.ServerStream{Server: server, Desc: &description.Session{Medias: media}}
 	if err := c.stream.Initialize(); err != nil {
+		server.Close()
 		t.Fatal(err)
 	}
-	t.Cleanup(c.stream.Close)
+	c.stop = sync.OnceFunc(func() { c.stream.Close(); server.Close() })
+	t.Cleanup(c.stop)
 	close(c.ready)
 	for i, m := range media {
 		c.feed(t, m, launch[i])
@@ -75,7 +78,6 @@ func (c *camera) listen(t *testing.T) *gortsplib.Server {
 			server.UDPRTCPAddress = fmt.Sprintf("127.0.0.1:%d", port+1)
 		}
 		if err = server.Start(); err == nil {
-			t.Cleanup(server.Close)
 			return server
 		}
 	}

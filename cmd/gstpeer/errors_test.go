@@ -120,6 +120,20 @@ func TestSourceErrors(t *testing.T) {
 	}
 }
 
+// TestCameraGoesAway shows that the program ends with its source, and says so.
+func TestCameraGoesAway(t *testing.T) {
+	t.Parallel()
+	c := startCamera(t, camera{})
+	p := startStreaming(t, "--video", c.url("", ""))
+	c.stop()
+	if code := p.exitCode(startLimit); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if !regexp.MustCompile(`(?m)^gstpeer: video source rtsp://.*check address`).MatchString(p.stderr.String()) {
+		t.Error("it does not say why")
+	}
+}
+
 func TestListenErrors(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
