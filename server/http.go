@@ -1,6 +1,9 @@
 package server
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -111,4 +114,17 @@ func (s *Server) remote(r *http.Request) string {
 		return client.String()
 	}
 	return r.RemoteAddr
+}
+
+// serveLog takes what net/http has to say, one line at a time. Handshakes fail
+// all the time on the open internet, and nobody need know of each.
+type serveLog struct{ log *slog.Logger }
+
+func (l serveLog) Write(line []byte) (int, error) {
+	level := slog.LevelWarn
+	if bytes.HasPrefix(line, []byte("http: TLS handshake error")) {
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, string(bytes.TrimSpace(line)))
+	return len(line), nil
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/gstpeer/gstpeer/signalling"
 )
 
-var secret = []byte("a secret that only the tests know, of enough bytes")
+var tokenSecret = []byte("a secret that only the tests know, of enough bytes")
 
 func tokenKeys(t *testing.T) *token.Keys {
 	t.Helper()
 	keys := new(token.Keys)
-	if err := keys.AddSecret(secret); err != nil {
+	if err := keys.AddSecret(tokenSecret); err != nil {
 		t.Fatal(err)
 	}
 	return keys
@@ -31,7 +31,7 @@ func mint(t *testing.T, g token.Grant) string {
 	if g.Expiry.IsZero() {
 		g.Expiry = time.Now().Add(time.Hour)
 	}
-	minted, err := token.Mint(secret, "", g)
+	minted, err := token.Mint(tokenSecret, "", g)
 	if err != nil {
 		t.Fatal(err)
 	}
