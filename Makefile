@@ -8,9 +8,8 @@ ARGS ?=
 FUZZTIME ?= 5s
 
 # A checkout that belongs to somebody else must build too: git refuses to
-# describe it. The same flags everywhere make one build of each package do.
+# describe it.
 export GOFLAGS += -trimpath -buildvcs=false
-race = GOFLAGS='$(GOFLAGS) -race'
 
 pure = ./signalling ./server ./cmd/gstpeer-server
 
@@ -49,16 +48,17 @@ build: deps ## build bin/gstpeer and bin/gstpeer-server
 	$(GO) build -o bin/ ./cmd/...
 
 test: deps test-deps lint fuzz ## check and test everything
-	GSTPEER_REQUIRE_BROWSER=1 $(race) $(GO) test -p 1 -timeout 10m ./...
+	GSTPEER_REQUIRE_BROWSER=1 $(GO) test -race -p 1 -timeout 10m ./...
 
 bench: deps ## measure
 	$(GO) test -run '^$$' -bench . ./...
 
+# The flag -race makes all of it do with one build of the packages that need cgo.
 lint: deps
 	@unformatted="$$("$$($(GO) env GOROOT)/bin/gofmt" -l .)"; [ -z "$$unformatted" ] || { echo "gofmt -w these: $$unformatted" >&2; exit 1; }
 	CGO_ENABLED=0 $(GO) build -o /dev/null $(pure)
-	$(race) $(GO) vet ./...
-	staticcheck="$$($(GO) tool -n staticcheck)" && $(race) "$$staticcheck" ./...
+	$(GO) vet -race ./...
+	staticcheck="$$($(GO) tool -n staticcheck)" && GOFLAGS="$$GOFLAGS -race" "$$staticcheck" ./...
 
 fuzz: deps
 	@for package in $(pure); do \

