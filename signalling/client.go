@@ -2,12 +2,11 @@ package signalling
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -19,7 +18,7 @@ const (
 	// DefaultKeepalive is the Keepalive of a ClientConfig that has none.
 	DefaultKeepalive = 15 * time.Second
 
-	dialTimeout  = 15 * time.Second // for the handshake, and again for HELLO
+	dialTimeout  = 15 * time.Second // for the handshake, for HELLO, and for the room that was left
 	writeTimeout = 10 * time.Second // for one message
 	closeTimeout = 2 * time.Second  // for the relay to answer a close frame
 
@@ -27,8 +26,8 @@ const (
 	// that the relay puts before it, and a list of members its length.
 	maxRelayed = 2 * MaxMessage
 
-	// queued events and messages are few: more would only hide a stuck consumer.
-	queueLength = 64
+	// Events that wait are few: more would only hide a stuck consumer.
+	maxEvents = 64
 )
 
 var (
@@ -37,6 +36,9 @@ var (
 	// ErrDial is wrapped by Dial when the relay cannot be reached or does not
 	// answer as one.
 	ErrDial = errors.New("signalling: cannot connect to the relay")
+	// ErrTokenRefused is wrapped when the relay wants a token and there is none,
+	// or a valid one and this is not (HTTP 401, 403).
+	ErrTokenRefused = errors.New("signalling: the relay refused the token")
 	// ErrUIDRefused is wrapped by Dial when the relay does not take the uid.
 	ErrUIDRefused = errors.New("signalling: the relay refused the uid")
 	// ErrJoin is wrapped by Join when the relay does not let the peer in.
@@ -44,7 +46,7 @@ var (
 	// ErrMessage is wrapped by SendTo for a text that is too long or not UTF-8.
 	ErrMessage = errors.New("signalling: message cannot be sent")
 	// ErrDisconnected is wrapped when the connection to the relay was lost or
-	// the relay closed it. Another Dial may succeed.
+	// the relay closed it. The Client tries to get it back.
 	ErrDisconnected = errors.New("signalling: disconnected from the relay")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("signalling: client is closed")
@@ -63,6 +65,9 @@ type ClientConfig struct {
 	// Role is empty for a full peer, or RoleViewer.
 	Role Role
 
+	// Token is for a relay that wants one. Use it with wss only.
+	Token string
+
 	// TLS is used for wss; nil means the system's authorities.
 	TLS *tls.Config
 
@@ -70,62 +75,74 @@ type ClientConfig struct {
 	// of life for two of them is given up. 0 means DefaultKeepalive.
 	Keepalive time.Duration
 
-	// Log gets what the relay says that the client does not understand. nil
-	// means no log.
+	// Log gets attempts to connect again, and what the relay says that the
+	// client does not understand. nil means no log.
 	Log *slog.Logger
 }
 
 // Client is a registered peer: it joins a room and exchanges texts with the
 // other members. Its methods may be called from several goroutines.
 //
+// When the connection to the relay breaks, or the relay closes it, the client
+// connects again, after waiting times that grow from at most 0.5 s to at most
+// 30 s, until it is back, is closed, or the relay refuses its token. Recv tells
+// of it: see Reconnecting, Resumed and Rejoined.
+//
 // Up to 64 events wait for Recv. Beyond that the client stops reading, so that
 // a consumer that is stuck costs no memory; a relay that bounds its queues, or
-// that gets no answer to its pings, then ends the connection.
+// that gets no answer to its pings, then ends the connection, and the client
+// connects again once the consumer goes on.
 type Client struct {
 	// Static.
-	ws        *websocket.Conn
-	url       string
+	relay     relay
+	uid       string
 	log       *slog.Logger
 	keepalive time.Duration
-	events    chan Event    // the read loop sends and closes
-	outgoing  chan string   // messages for the write loop
-	closing   chan struct{} // closed by Close
-	ended     chan struct{} // closed when the read loop has ended
-	loops     sync.WaitGroup
-	closeOnce sync.Once
+	backlog   *backlog
+	events    chan Event      // run sends and closes
+	ended     chan struct{}   // closed when run has ended
+	closing   context.Context // ends with close
+	close     context.CancelFunc
+	cutting   context.Context // ends when Close has waited for long enough
+	cut       context.CancelFunc
+	running   sync.WaitGroup
+
+	// Owned by run.
+	secret    string // to resume with
+	received  uint64 // messages of the relay since the registration
+	retry     retry
+	away      bool   // Reconnecting was the last that was said of the connection
+	rejoining string // the room that a new registration has yet to be let into
 
 	mu      sync.Mutex
+	room    string     // the peer is in it, or has asked for it
+	joined  bool       // the peer is in it, or was before the connection broke
 	joining chan Reply // takes the answer to the Join under way; nil without one
-	err     error      // why the connection ended; the first cause stays
+
+	// Set before ended is closed.
+	err error
 }
 
-// Dial connects to a relay and registers the uid. The errors wrap ErrURL,
-// ErrInvalidUID, ErrDial or ErrUIDRefused. ctx is for dialling only.
+// Dial connects to a relay and registers the uid. It does not try twice. The
+// errors wrap ErrURL, ErrInvalidUID, ErrDial, ErrTokenRefused or ErrUIDRefused.
+// ctx is for dialling only.
 func Dial(ctx context.Context, config ClientConfig) (*Client, error) {
 	if err := CheckUID(config.UID); err != nil {
 		return nil, err
 	}
-	u, err := relayURL(config.URL, config.Role)
+	relay, err := newRelay(config)
 	if err != nil {
-		return nil, err
-	}
-	ws, err := connect(ctx, u, config.TLS)
-	if err != nil {
-		return nil, err
-	}
-	if err := hello(ctx, ws, config.UID); err != nil {
-		ws.Close()
 		return nil, err
 	}
 	c := &Client{
-		ws:        ws,
-		url:       fmt.Sprintf("%s://%s", u.Scheme, u.Host),
+		relay:     relay,
+		uid:       config.UID,
 		log:       config.Log,
 		keepalive: config.Keepalive,
-		events:    make(chan Event, queueLength),
-		outgoing:  make(chan string, queueLength),
-		closing:   make(chan struct{}),
+		backlog:   newBacklog(),
+		events:    make(chan Event, maxEvents),
 		ended:     make(chan struct{}),
+		secret:    rand.Text(),
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -133,31 +150,28 @@ func Dial(ctx context.Context, config ClientConfig) (*Client, error) {
 	if c.keepalive <= 0 {
 		c.keepalive = DefaultKeepalive
 	}
-	c.loops.Go(c.readLoop)
-	c.loops.Go(c.writeLoop)
+	ws, _, err := c.register(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.retry = newRetry()
+	c.closing, c.close = context.WithCancel(context.Background())
+	c.cutting, c.cut = context.WithCancel(context.Background())
+	c.running.Go(func() { c.run(ws) })
 	return c, nil
 }
 
 // Join enters a room, which is made if need be, and returns the members that
 // were there before: by convention the newcomer makes each of them an offer. A
 // Client can be in one room, and only the first of several Joins may succeed.
-// The errors wrap ErrInvalidRoomID, ErrJoin, ErrDisconnected or ErrClosed, or
-// are those of ctx; after the latter the Client is of no further use.
+// The errors wrap ErrInvalidRoomID, ErrJoin or ErrTokenRefused, or are ErrClosed
+// or those of ctx; after the latter the Client is of no further use.
 func (c *Client) Join(ctx context.Context, room string) (members []string, err error) {
 	if err := CheckRoomID(room); err != nil {
 		return nil, err
 	}
-	answer := make(chan Reply, 1)
-	c.mu.Lock()
-	busy := c.joining != nil
-	if !busy {
-		c.joining = answer
-	}
-	c.mu.Unlock()
-	if busy {
-		return nil, fmt.Errorf("%w: another Join is under way", ErrJoin)
-	}
-	if err := c.send(ctx, VerbRoom+" "+room); err != nil {
+	answer, err := c.ask(room)
+	if err != nil {
 		return nil, err
 	}
 	select {
@@ -167,20 +181,41 @@ func (c *Client) Join(ctx context.Context, room string) (members []string, err e
 		}
 		return reply.IDs, nil
 	case <-c.ended:
-		return nil, c.cause()
+		return nil, c.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
+// ask has the relay asked for a room, again after each new registration, until
+// it has answered.
+func (c *Client) ask(room string) (answer <-chan Reply, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.joining != nil:
+		return nil, fmt.Errorf("%w %q: another Join is under way", ErrJoin, room)
+	case c.joined:
+		return nil, fmt.Errorf("%w %q: already in room %q", ErrJoin, room, c.room)
+	}
+	if err := c.backlog.pushNow(roomCommand(room)); err != nil {
+		return nil, err
+	}
+	c.room = room
+	c.joining = make(chan Reply, 1)
+	return c.joining, nil
+}
+
+func roomCommand(room string) string { return VerbRoom + " " + room }
+
 // Recv waits for the next event. Events come in the order in which the relay
-// sent them, none is lost, and those that came before the end of the connection
-// come before its error, which wraps ErrDisconnected or ErrClosed.
+// sent them, and none is lost. After the last comes the error that ended the
+// client: ErrClosed, or one that wraps ErrTokenRefused.
 func (c *Client) Recv(ctx context.Context) (Event, error) {
 	select {
 	case e, ok := <-c.events:
 		if !ok {
-			return nil, c.cause()
+			return nil, c.err
 		}
 		return e, nil
 	case <-ctx.Done():
@@ -190,203 +225,56 @@ func (c *Client) Recv(ctx context.Context) (Event, error) {
 
 // SendTo sends a text to another member of the room. It returns when the text is
 // on its way; that the member has left shows as a RelayError from Recv. It waits
-// while 64 others are on their way. The errors wrap ErrInvalidUID, ErrMessage,
-// ErrDisconnected or ErrClosed, or are those of ctx.
+// while 256 others have yet to be written.
+//
+// While the client reconnects, texts are kept. They go out in order if that ends
+// with Resumed, and are lost if it ends with Rejoined: their addressees have then
+// seen this peer leave. With 256 kept, another one fails with ErrDisconnected.
+//
+// The errors wrap ErrInvalidUID, ErrMessage, ErrDisconnected or ErrTokenRefused,
+// or are ErrClosed or those of ctx.
 func (c *Client) SendTo(ctx context.Context, uid, text string) error {
 	if err := CheckUID(uid); err != nil {
 		return err
 	}
-	return c.send(ctx, VerbRoomPeerMsg+" "+uid+" "+text)
-}
-
-func (c *Client) send(ctx context.Context, message string) error {
+	message := VerbRoomPeerMsg + " " + uid + " " + text
 	if len(message) > MaxMessage {
 		return fmt.Errorf("%w: it has %d bytes, at most %d are allowed", ErrMessage, len(message), MaxMessage)
 	}
 	if !utf8.ValidString(message) {
 		return fmt.Errorf("%w: it is not UTF-8", ErrMessage)
 	}
-	select {
-	case <-c.closing:
-		return ErrClosed
-	case <-c.ended:
-		return c.cause()
-	default:
-	}
-	select {
-	case c.outgoing <- message:
-		return nil
-	case <-c.closing:
-		return ErrClosed
-	case <-c.ended:
-		return c.cause()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return c.backlog.push(ctx, message)
 }
 
-// Close sends what SendTo has taken, says goodbye to the relay and returns when
-// all has ended, which takes 2 s if the relay does not answer. It may be called
-// repeatedly.
+// Close sends what SendTo has taken, if there is a connection, says goodbye to
+// the relay and returns when all has ended, which takes 2 s if the relay does
+// not answer. It may be called repeatedly.
 func (c *Client) Close() {
-	c.closeOnce.Do(func() {
-		c.fail(ErrClosed)
-		close(c.closing)
-	})
-	late := time.AfterFunc(closeTimeout, func() { c.ws.NetConn().Close() })
+	c.backlog.close(ErrClosed)
+	c.close()
+	late := time.AfterFunc(closeTimeout, c.cut)
 	defer late.Stop()
-	c.loops.Wait()
+	c.running.Wait()
 }
 
-// fail notes why the connection ends, unless there is a cause already.
-func (c *Client) fail(cause error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err == nil {
-		c.err = cause
-	}
-}
-
-func (c *Client) cause() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err
-}
-
-func (c *Client) readLoop() {
+// run keeps the client connected until Close, or until the relay refuses it for
+// good.
+func (c *Client) run(ws *websocket.Conn) {
 	defer close(c.events)
 	defer close(c.ended)
-	defer c.ws.Close()
-	answerPing := c.ws.PingHandler()
-	c.ws.SetPingHandler(func(payload string) error {
-		c.awaitLife()
-		return answerPing(payload)
-	})
-	c.ws.SetPongHandler(func(string) error {
-		c.awaitLife()
-		return nil
-	})
 	for {
-		c.awaitLife()
-		kind, message, err := c.ws.ReadMessage()
-		if err != nil {
-			c.fail(c.explainEnd(err))
+		lost := c.serve(ws)
+		if ws, c.err = c.reconnect(lost); c.err != nil {
+			c.backlog.close(c.err)
 			return
 		}
-		if kind == websocket.TextMessage {
-			c.handle(string(message))
-		}
 	}
-}
-
-// awaitLife gives the relay time for its next sign of life.
-func (c *Client) awaitLife() {
-	// An error means that the socket is closed: the next read says so.
-	_ = c.ws.SetReadDeadline(time.Now().Add(2 * c.keepalive))
-}
-
-func (c *Client) explainEnd(err error) error {
-	var closed *websocket.CloseError
-	var netErr net.Error
-	switch {
-	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
-		said := strings.TrimSpace(fmt.Sprintf("%d %s", closed.Code, closed.Text))
-		return fmt.Errorf("%w: %s closed the connection: %s", ErrDisconnected, c.url, said)
-	case errors.As(err, &netErr) && netErr.Timeout():
-		return fmt.Errorf("%w: no sign of life from %s for %v", ErrDisconnected, c.url, 2*c.keepalive)
-	}
-	return fmt.Errorf("%w: the connection to %s broke: %w", ErrDisconnected, c.url, err)
-}
-
-// handle turns a message of the relay into an event or the answer to Join.
-func (c *Client) handle(message string) {
-	reply, err := ParseReply(message)
-	if err != nil {
-		c.log.Debug("relay's message not understood", "err", err)
-		return
-	}
-	switch reply.Verb {
-	case VerbRoomPeerJoined:
-		c.emit(PeerJoined{reply.ID})
-	case VerbRoomPeerLeft:
-		c.emit(PeerLeft{reply.ID})
-	case VerbRoomPeerMsg:
-		c.emit(Message{reply.ID, reply.Text})
-	case VerbRoomOK:
-		if !c.answerJoin(reply) {
-			c.log.Debug("relay's answer without a question", "verb", reply.Verb)
-		}
-	case VerbError:
-		if !c.answerJoin(reply) {
-			c.emit(RelayError{reply.Text})
-		}
-	default:
-		c.log.Debug("relay's message not expected", "verb", reply.Verb)
-	}
-}
-
-// answerJoin reports false when no Join waits for an answer.
-func (c *Client) answerJoin(reply Reply) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.joining == nil {
-		return false
-	}
-	c.joining <- reply // has a place for it
-	c.joining = nil
-	return true
 }
 
 func (c *Client) emit(e Event) {
 	select {
 	case c.events <- e:
-	case <-c.closing:
+	case <-c.closing.Done():
 	}
-}
-
-func (c *Client) writeLoop() {
-	ping := time.NewTicker(c.keepalive)
-	defer ping.Stop()
-	for {
-		var err error
-		select {
-		case message := <-c.outgoing:
-			err = c.write(websocket.TextMessage, []byte(message))
-		case <-ping.C:
-			err = c.write(websocket.PingMessage, nil)
-		case <-c.closing:
-			c.writeLast()
-			return
-		case <-c.ended:
-			return
-		}
-		if err != nil {
-			c.fail(fmt.Errorf("%w: the connection to %s broke: %w", ErrDisconnected, c.url, err))
-			c.ws.Close() // ends the read loop
-			return
-		}
-	}
-}
-
-// writeLast writes what is queued, and the close frame.
-func (c *Client) writeLast() {
-	for {
-		select {
-		case message := <-c.outgoing:
-			if c.write(websocket.TextMessage, []byte(message)) != nil {
-				return
-			}
-		default:
-			goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-			_ = c.write(websocket.CloseMessage, goodbye) // else Close cuts the connection
-			return
-		}
-	}
-}
-
-func (c *Client) write(kind int, payload []byte) error {
-	if err := c.ws.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
-	return c.ws.WriteMessage(kind, payload)
 }

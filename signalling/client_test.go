@@ -193,26 +193,36 @@ func TestClientContexts(t *testing.T) {
 	}
 }
 
-// fakeRelay accepts WebSockets and leaves them to serve, which owns them.
-func fakeRelay(t *testing.T, serve func(*websocket.Conn)) string {
+// relayOf makes a relay of a handler, which has ended when the test has.
+func relayOf(t *testing.T, handle http.HandlerFunc) string {
 	t.Helper()
-	var served sync.WaitGroup
+	var serving sync.WaitGroup
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		served.Add(1)
-		defer served.Done()
-		ws, err := new(websocket.Upgrader).Upgrade(w, r, nil)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer ws.Close()
-		serve(ws)
+		serving.Add(1)
+		defer serving.Done()
+		handle(w, r)
 	}))
 	t.Cleanup(func() {
 		host.Close()
-		served.Wait()
+		serving.Wait()
 	})
 	return "ws" + strings.TrimPrefix(host.URL, "http")
+}
+
+// fakeRelay accepts WebSockets and leaves them to serve.
+func fakeRelay(t *testing.T, serve func(*websocket.Conn)) string {
+	t.Helper()
+	return relayOf(t, func(w http.ResponseWriter, r *http.Request) { upgrade(t, w, r, serve) })
+}
+
+func upgrade(t *testing.T, w http.ResponseWriter, r *http.Request, serve func(*websocket.Conn)) {
+	ws, err := new(websocket.Upgrader).Upgrade(w, r, nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer ws.Close()
+	serve(ws)
 }
 
 // answer reads one message and writes others.
@@ -237,6 +247,16 @@ func closeWith(ws *websocket.Conn, code int, reason string) {
 	waitForEnd(ws)
 }
 
+// wantReconnecting waits for the loss of the connection, and what is said of it.
+func wantReconnecting(t *testing.T, c *signalling.Client, says string) {
+	t.Helper()
+	event, err := c.Recv(testContext(t))
+	lost, ok := event.(signalling.Reconnecting)
+	if err != nil || !ok || !errors.Is(lost.Cause, signalling.ErrDisconnected) || !strings.Contains(lost.Cause.Error(), says) {
+		t.Fatalf("got %#v, %v; want Reconnecting because of ErrDisconnected with %q", event, err, says)
+	}
+}
+
 // TestClientKeepsWhatCameEarly has everything arrive together with ROOM_OK,
 // the end of the connection included.
 func TestClientKeepsWhatCameEarly(t *testing.T) {
@@ -251,18 +271,7 @@ func TestClientKeepsWhatCameEarly(t *testing.T) {
 	wantEvent(t, c, signalling.Message{From: "c", Text: "hi"})
 	wantEvent(t, c, signalling.RelayError{Text: "no"})
 	wantEvent(t, c, signalling.PeerLeft{UID: "a"})
-	for range 2 {
-		_, err := c.Recv(testContext(t))
-		if !errors.Is(err, signalling.ErrDisconnected) || !strings.Contains(err.Error(), "1001 maintenance") {
-			t.Errorf("got %v, want ErrDisconnected with 1001 maintenance", err)
-		}
-	}
-	if err := c.SendTo(testContext(t), "a", "x"); !errors.Is(err, signalling.ErrDisconnected) {
-		t.Errorf("SendTo: %v, want ErrDisconnected", err)
-	}
-	if _, err := c.Join(testContext(t), "room"); !errors.Is(err, signalling.ErrDisconnected) {
-		t.Errorf("Join: %v, want ErrDisconnected", err)
-	}
+	wantReconnecting(t, c, "1001 maintenance")
 }
 
 func TestClientNoticesDeadRelay(t *testing.T) {
@@ -273,10 +282,7 @@ func TestClientNoticesDeadRelay(t *testing.T) {
 	})
 	t.Cleanup(func() { close(over) })
 	c := dial(t, signalling.ClientConfig{URL: url, UID: "me", Keepalive: 50 * time.Millisecond})
-	_, err := c.Recv(testContext(t))
-	if !errors.Is(err, signalling.ErrDisconnected) || !strings.Contains(err.Error(), "no sign of life") {
-		t.Errorf("got %v, want ErrDisconnected for want of life", err)
-	}
+	wantReconnecting(t, c, "no sign of life")
 }
 
 func TestClientAnswersPings(t *testing.T) {
@@ -303,6 +309,7 @@ func TestClientAnswersPings(t *testing.T) {
 
 // TestClientStuckConsumer has far more come than the client keeps: it stops
 // reading, the relay's bound ends the connection, and what was kept is in order.
+// Once the consumer goes on, so does the client.
 func TestClientStuckConsumer(t *testing.T) {
 	url := startRelay(t, server.Config{MaxQueuedBytes: 1 << 20})
 	stuck := dial(t, signalling.ClientConfig{URL: url, UID: "stuck"})
@@ -327,7 +334,8 @@ func TestClientStuckConsumer(t *testing.T) {
 	wantEvent(t, stuck, signalling.PeerJoined{UID: "sender"})
 	for i := range sent {
 		event, err := stuck.Recv(testContext(t))
-		if errors.Is(err, signalling.ErrDisconnected) && i >= 64 {
+		if _, ok := event.(signalling.Reconnecting); ok && i >= 64 {
+			wantRejoined(t, stuck, "sender")
 			return
 		}
 		message, _ := event.(signalling.Message)
@@ -395,6 +403,17 @@ func TestDialErrors(t *testing.T) {
 	}
 }
 
+func TestDialUnansweredRequest(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	url := relayOf(t, func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	})
+	if _, err := signalling.Dial(ctx, signalling.ClientConfig{URL: url, UID: "x"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+}
+
 func TestDialUnansweredHello(t *testing.T) {
 	helloCame := make(chan struct{})
 	url := fakeRelay(t, func(ws *websocket.Conn) {
@@ -428,19 +447,5 @@ func TestClientOverTLS(t *testing.T) {
 		join(t, c, "room-"+uid)
 		sendTo(t, c, uid, "note to self")
 		wantEvent(t, c, signalling.Message{From: uid, Text: "note to self"})
-	}
-}
-
-func TestClientRelayGoes(t *testing.T) {
-	relay, err := server.New(server.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := httptest.NewServer(relay.Handler())
-	defer host.Close()
-	c := dial(t, signalling.ClientConfig{URL: host.URL, UID: "c"})
-	relay.Close()
-	if _, err := c.Recv(testContext(t)); !errors.Is(err, signalling.ErrDisconnected) || !strings.Contains(err.Error(), "1001") {
-		t.Errorf("got %v, want ErrDisconnected with 1001", err)
 	}
 }

@@ -10,15 +10,39 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
 
+// relay is where a client connects to.
+type relay struct {
+	url   *url.URL // without what changes from one connection to the next
+	tls   *tls.Config
+	token string
+}
+
+func newRelay(config ClientConfig) (relay, error) {
+	u, err := relayURL(config.URL)
+	if err != nil {
+		return relay{}, err
+	}
+	if config.Role != "" {
+		query := u.Query()
+		query.Set(QueryRole, string(config.Role))
+		u.RawQuery = query.Encode()
+	}
+	return relay{url: u, tls: config.TLS, token: config.Token}, nil
+}
+
+// String names the relay in errors, without its query, which may hold secrets.
+func (r relay) String() string { return r.url.Scheme + "://" + r.url.Host }
+
 // relayURL reads the address of a relay as a user writes it. http and https,
 // the addresses of the relay's page, stand for ws and wss.
-func relayURL(address string, role Role) (*url.URL, error) {
+func relayURL(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrURL, err)
@@ -42,31 +66,49 @@ func relayURL(address string, role Role) (*url.URL, error) {
 		u.Path = "/"
 	}
 	u.Fragment = ""
-	if role != "" {
-		query := u.Query()
-		query.Set(QueryRole, string(role))
-		u.RawQuery = query.Encode()
-	}
 	return u, nil
 }
 
-// connect opens the WebSocket.
-func connect(ctx context.Context, u *url.URL, config *tls.Config) (*websocket.Conn, error) {
+// connect opens a WebSocket, with what a relay needs to give a peer its place
+// again: its secret, and how many messages it has received there.
+func (r relay) connect(ctx context.Context, secret string, received uint64) (*websocket.Conn, error) {
+	// The dialer itself looks at ctx only until TCP is connected.
+	stop := func() bool { return true }
 	dialer := websocket.Dialer{
 		Proxy:            http.ProxyFromEnvironment,
 		HandshakeTimeout: dialTimeout,
-		TLSClientConfig:  config,
+		TLSClientConfig:  r.tls,
+		NetDialContext: func(dialing context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(dialing, network, address)
+			if err == nil {
+				stop = context.AfterFunc(ctx, func() { conn.Close() })
+			}
+			return conn, err
+		},
 	}
-	ws, response, err := dialer.DialContext(ctx, u.String(), nil)
+	u := *r.url
+	query := u.Query()
+	query.Set(QueryResume, secret)
+	query.Set(QueryReceived, strconv.FormatUint(received, 10))
+	u.RawQuery = query.Encode()
+	header := http.Header{}
+	if r.token != "" {
+		header.Set("Authorization", "Bearer "+r.token)
+	}
+	ws, response, err := dialer.DialContext(ctx, u.String(), header)
+	stop()
+	if ctx.Err() != nil && err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrDial, r, ctx.Err())
+	}
 	if err != nil {
-		return nil, explainDial(u, response, err)
+		return nil, r.explain(response, err)
 	}
 	ws.SetReadLimit(maxRelayed)
 	return ws, nil
 }
 
-// explainDial says what to do about a relay that could not be reached.
-func explainDial(u *url.URL, response *http.Response, err error) error {
+// explain says what to do about a relay that could not be reached.
+func (r relay) explain(response *http.Response, err error) error {
 	var (
 		unknownCA   x509.UnknownAuthorityError
 		wrongName   x509.HostnameError
@@ -74,55 +116,69 @@ func explainDial(u *url.URL, response *http.Response, err error) error {
 		notTLS      tls.RecordHeaderError
 		noHost      *net.DNSError
 	)
-	relay := fmt.Sprintf("%s://%s", u.Scheme, u.Host)
 	switch {
 	case errors.Is(err, websocket.ErrBadHandshake) && response != nil:
-		return fmt.Errorf("%w: %s answered HTTP %s instead of a WebSocket: is it a relay?", ErrDial, relay, response.Status)
+		return r.explainStatus(response)
 	case errors.As(err, &unknownCA):
-		return fmt.Errorf("%w: the certificate of %s is signed by an unknown authority: give that with --ca-file, or do without the check with --insecure: %w", ErrDial, relay, err)
+		return fmt.Errorf("%w: the certificate of %s is signed by an unknown authority: give that with --ca-file, or do without the check with --insecure: %w", ErrDial, r, err)
 	case errors.As(err, &wrongName), errors.As(err, &invalidCert):
-		return fmt.Errorf("%w: the certificate of %s is not valid for it: use a name that it has, or do without the check with --insecure: %w", ErrDial, relay, err)
+		return fmt.Errorf("%w: the certificate of %s is not valid for it: use a name that it has, or do without the check with --insecure: %w", ErrDial, r, err)
 	case errors.As(err, &notTLS):
-		return fmt.Errorf("%w: %s does not speak TLS: try ws://%s", ErrDial, relay, u.Host)
+		return fmt.Errorf("%w: %s does not speak TLS: try ws://%s", ErrDial, r, r.url.Host)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%w: nothing listens at %s: is the relay running there?", ErrDial, relay)
+		return fmt.Errorf("%w: nothing listens at %s: is the relay running there?", ErrDial, r)
 	case errors.As(err, &noHost):
-		return fmt.Errorf("%w: host %q cannot be found: %w", ErrDial, u.Hostname(), err)
+		return fmt.Errorf("%w: host %q cannot be found: %w", ErrDial, r.url.Hostname(), err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return fmt.Errorf("%w: %s hung up: does it want the other of ws:// and wss://? %w", ErrDial, relay, err)
+		return fmt.Errorf("%w: %s hung up: does it want the other of ws:// and wss://? %w", ErrDial, r, err)
 	}
-	return fmt.Errorf("%w: %s: %w", ErrDial, relay, err)
+	return fmt.Errorf("%w: %s: %w", ErrDial, r, err)
 }
 
-// hello registers the uid, before anybody else uses the connection.
-func hello(ctx context.Context, ws *websocket.Conn, uid string) error {
+// explainStatus is about an answer that is no WebSocket.
+func (r relay) explainStatus(response *http.Response) error {
+	refused := response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden
+	switch {
+	case refused && r.token == "":
+		return fmt.Errorf("%w: %s answered HTTP %s: give one with --token", ErrTokenRefused, r, response.Status)
+	case refused:
+		return fmt.Errorf("%w: %s answered HTTP %s: give another one with --token", ErrTokenRefused, r, response.Status)
+	case response.StatusCode == http.StatusServiceUnavailable, response.StatusCode == http.StatusTooManyRequests:
+		return fmt.Errorf("%w: %s answered HTTP %s: try again later", ErrDial, r, response.Status)
+	}
+	return fmt.Errorf("%w: %s answered HTTP %s instead of a WebSocket: is it a relay?", ErrDial, r, response.Status)
+}
+
+// hello registers the uid, before anybody else uses the connection, and gives
+// the relay's HELLO.
+func hello(ctx context.Context, ws *websocket.Conn, uid string) (Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { ws.NetConn().Close() })
 	defer stop()
 	if err := ws.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
+		return Reply{}, fmt.Errorf("%w: sending HELLO: %w", ErrDial, err)
 	}
 	if err := ws.WriteMessage(websocket.TextMessage, []byte(VerbHello+" "+uid)); err != nil {
-		return fmt.Errorf("%w: sending HELLO: %w", ErrDial, err)
+		return Reply{}, fmt.Errorf("%w: sending HELLO: %w", ErrDial, err)
 	}
 	_, message, err := ws.ReadMessage()
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: no answer to HELLO: %w", ErrDial, ctx.Err())
+		return Reply{}, fmt.Errorf("%w: no answer to HELLO: %w", ErrDial, ctx.Err())
 	}
 	if err != nil {
-		return explainHello(uid, err)
+		return Reply{}, explainHello(uid, err)
 	}
 	reply, err := ParseReply(string(message))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: want HELLO: is it a relay? %w", ErrDial, err)
+		return Reply{}, fmt.Errorf("%w: want HELLO: is it a relay? %w", ErrDial, err)
 	case reply.Verb == VerbHello:
-		return nil
+		return reply, nil
 	case reply.Verb == VerbError:
-		return refusedHello(uid, reply.Text)
+		return Reply{}, refusedHello(uid, reply.Text)
 	}
-	return fmt.Errorf("%w: want HELLO, got %s: is it a relay?", ErrDial, reply.Verb)
+	return Reply{}, fmt.Errorf("%w: want HELLO, got %s: is it a relay?", ErrDial, reply.Verb)
 }
 
 // explainHello reads the close frame that some relays refuse a uid with.

@@ -1,7 +1,8 @@
 package signalling
 
 // Event is what a Client gets from the relay while it is in a room: PeerJoined,
-// PeerLeft, Message or RelayError.
+// PeerLeft, Message or RelayError. About the connection to the relay itself,
+// Reconnecting is followed by Resumed or Rejoined.
 type Event interface{ event() }
 
 // PeerJoined says that another peer has joined the room. By convention the
@@ -19,7 +20,26 @@ type Message struct{ From, Text string }
 // that has left meanwhile. The connection stays.
 type RelayError struct{ Text string }
 
-func (PeerJoined) event() {}
-func (PeerLeft) event()   {}
-func (Message) event()    {}
-func (RelayError) event() {}
+// Reconnecting says that the connection to the relay was lost, and why. The
+// Client tries to get it back: Resumed or Rejoined comes next, or the error that
+// ends the Client. What peers have negotiated already does not need the relay.
+type Reconnecting struct{ Cause error }
+
+// Resumed says that the connection is back and nothing has changed: no member of
+// the room has noticed anything, what was sent meanwhile goes out, and what
+// others sent or did comes next. It also comes to a client that was in no room.
+type Resumed struct{}
+
+// Rejoined says that the connection is back as a new registration, which has
+// joined the same room. The other members saw this peer leave and come again,
+// and what was sent to them meanwhile is lost. Members are those present now;
+// whoever else was there has left. As after Join, this peer is the newcomer.
+type Rejoined struct{ Members []string }
+
+func (PeerJoined) event()   {}
+func (PeerLeft) event()     {}
+func (Message) event()      {}
+func (RelayError) event()   {}
+func (Reconnecting) event() {}
+func (Resumed) event()      {}
+func (Rejoined) event()     {}

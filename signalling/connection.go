@@ -1,0 +1,226 @@
+package signalling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// acknowledgeEvery messages the relay is asked, by a ping, whether it has them.
+const acknowledgeEvery = 16
+
+// serve works on one connection until it ends, and says why.
+func (c *Client) serve(ws *websocket.Conn) error {
+	stop := context.AfterFunc(c.cutting, func() { ws.NetConn().Close() })
+	defer stop()
+	var (
+		writer    sync.WaitGroup
+		readEnded = make(chan struct{})
+		writeErr  error
+	)
+	writer.Go(func() {
+		if writeErr = c.writeLoop(ws, readEnded); writeErr != nil {
+			ws.Close() // ends the read loop
+		}
+	})
+	err := c.readLoop(ws)
+	if errors.Is(err, ErrJoin) {
+		c.giveUpPlace(ws)
+	}
+	close(readEnded)
+	ws.Close()
+	writer.Wait()
+	if writeErr != nil && errors.Is(err, net.ErrClosed) {
+		return c.explainEnd(writeErr)
+	}
+	return err
+}
+
+func (c *Client) explainEnd(err error) error {
+	var closed *websocket.CloseError
+	var netErr net.Error
+	switch {
+	case c.rejoining != "" && errors.As(err, &netErr) && netErr.Timeout():
+		return fmt.Errorf("%w %q again: no answer from %s for %v", ErrJoin, c.rejoining, c.relay, dialTimeout)
+	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+		said := strings.TrimSpace(fmt.Sprintf("%d %s", closed.Code, closed.Text))
+		return fmt.Errorf("%w: %s closed the connection: %s", ErrDisconnected, c.relay, said)
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return fmt.Errorf("%w: no sign of life from %s for %v", ErrDisconnected, c.relay, 2*c.keepalive)
+	}
+	return fmt.Errorf("%w: the connection to %s broke: %w", ErrDisconnected, c.relay, err)
+}
+
+func (c *Client) readLoop(ws *websocket.Conn) error {
+	answerPing := ws.PingHandler()
+	ws.SetPingHandler(func(payload string) error {
+		c.awaitLife(ws)
+		return answerPing(payload)
+	})
+	ws.SetPongHandler(func(payload string) error {
+		c.awaitLife(ws)
+		if number, err := strconv.ParseUint(payload, 10, 64); err == nil {
+			c.backlog.acknowledge(number)
+		}
+		return nil
+	})
+	c.awaitRoom(ws)
+	for {
+		c.awaitLife(ws)
+		kind, message, err := ws.ReadMessage()
+		if err != nil {
+			return c.explainEnd(err)
+		}
+		c.received++
+		if kind != websocket.TextMessage {
+			continue
+		}
+		if err := c.handle(string(message)); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitRoom gives the relay time to let the peer into its room again. Its signs
+// of life do not extend it.
+func (c *Client) awaitRoom(ws *websocket.Conn) {
+	if c.rejoining != "" {
+		_ = ws.SetReadDeadline(time.Now().Add(dialTimeout)) // as in awaitLife
+	}
+}
+
+// awaitLife gives the relay time for its next sign of life.
+func (c *Client) awaitLife(ws *websocket.Conn) {
+	if c.rejoining == "" {
+		// An error means that the socket is closed: the next read says so.
+		_ = ws.SetReadDeadline(time.Now().Add(2 * c.keepalive))
+	}
+}
+
+// handle turns a message of the relay into an event or the answer to Join. An
+// error means that the relay does not let the peer into its room again.
+func (c *Client) handle(message string) error {
+	reply, err := ParseReply(message)
+	if err != nil {
+		c.log.Debug("relay's message not understood", "err", err)
+		return nil
+	}
+	switch reply.Verb {
+	case VerbRoomPeerJoined:
+		c.emit(PeerJoined{reply.ID})
+	case VerbRoomPeerLeft:
+		c.emit(PeerLeft{reply.ID})
+	case VerbRoomPeerMsg:
+		c.emit(Message{reply.ID, reply.Text})
+	case VerbRoomOK, VerbError:
+		return c.handleAnswer(reply)
+	default:
+		c.log.Debug("relay's message not expected", "verb", reply.Verb)
+	}
+	return nil
+}
+
+// handleAnswer takes the answer to the ROOM of a Join or of a new registration.
+// An ERROR may be about anything else, too.
+func (c *Client) handleAnswer(reply Reply) error {
+	switch {
+	case c.rejoining != "" && reply.Verb == VerbError:
+		return fmt.Errorf("%w %q again: the relay says: %s", ErrJoin, c.rejoining, reply.Text)
+	case c.rejoining != "":
+		c.back(Rejoined{Members: reply.IDs})
+	case c.answerJoin(reply):
+	case reply.Verb == VerbError:
+		c.emit(RelayError{reply.Text})
+	default:
+		c.log.Debug("relay's answer without a question", "verb", reply.Verb)
+	}
+	return nil
+}
+
+// answerJoin reports false when no Join waits for an answer.
+func (c *Client) answerJoin(reply Reply) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.joining == nil {
+		return false
+	}
+	c.joining <- reply // has a place for it
+	c.joining = nil
+	if reply.Verb == VerbError {
+		c.room = ""
+	} else {
+		c.joined = true
+	}
+	return true
+}
+
+// writeLoop writes the backlog until the connection or the client ends.
+func (c *Client) writeLoop(ws *websocket.Conn, readEnded <-chan struct{}) error {
+	keepalive := time.NewTicker(c.keepalive)
+	defer keepalive.Stop()
+	asked := c.backlog.sent()
+	for {
+		var err error
+		if message, ok := c.backlog.next(); ok {
+			err = write(ws, websocket.TextMessage, message)
+			if sent := c.backlog.sent(); err == nil && sent >= asked+acknowledgeEvery {
+				asked = sent
+				err = c.ping(ws)
+			}
+		} else {
+			select {
+			case <-c.backlog.wake:
+			case <-keepalive.C:
+				err = c.ping(ws)
+			case <-c.closing.Done():
+				return c.writeLast(ws)
+			case <-readEnded:
+				return nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// ping asks the relay for a sign of life, which comes after it has read all
+// that was written before.
+func (c *Client) ping(ws *websocket.Conn) error {
+	return write(ws, websocket.PingMessage, strconv.FormatUint(c.backlog.sent(), 10))
+}
+
+// writeLast writes what is left, and the close frame.
+func (c *Client) writeLast(ws *websocket.Conn) error {
+	for {
+		message, ok := c.backlog.next()
+		if !ok {
+			sayGoodbye(ws)
+			return nil
+		}
+		if err := write(ws, websocket.TextMessage, message); err != nil {
+			return err
+		}
+	}
+}
+
+// sayGoodbye writes a close frame, if the relay still reads: the end of the
+// connection follows in any case.
+func sayGoodbye(ws *websocket.Conn) {
+	goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+	_ = ws.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(writeTimeout))
+}
+
+func write(ws *websocket.Conn, kind int, payload string) error {
+	if err := ws.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	return ws.WriteMessage(kind, []byte(payload))
+}

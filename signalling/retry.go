@@ -1,0 +1,56 @@
+package signalling
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+const (
+	minRetry = 500 * time.Millisecond // at most that before the first attempt
+	maxRetry = 30 * time.Second       // at most that before any
+
+	// steadyAfter is how long a connection must last to count as a success:
+	// what works for a moment and breaks again is not retried in a tight loop.
+	steadyAfter = 10 * time.Second
+)
+
+// retry says how long to wait before each attempt to connect again: exponential
+// back-off with full jitter, so that many clients that lost the same relay do
+// not come back to it in step.
+type retry struct {
+	backoff backoff.ExponentialBackOff
+	since   time.Time // when the last attempt succeeded; zero after a wait
+}
+
+// newRetry is for a client that is connected.
+func newRetry() retry {
+	// A factor of 1 spreads each wait from 0 to twice the interval.
+	return retry{
+		backoff: backoff.ExponentialBackOff{
+			InitialInterval:     minRetry / 2,
+			MaxInterval:         maxRetry / 2,
+			Multiplier:          backoff.DefaultMultiplier,
+			RandomizationFactor: 1,
+		},
+		since: time.Now(),
+	}
+}
+
+func (r *retry) succeeded() { r.since = time.Now() }
+
+// wait returns when the next attempt is due, or false when ctx has ended.
+func (r *retry) wait(ctx context.Context) bool {
+	if !r.since.IsZero() && time.Since(r.since) >= steadyAfter {
+		r.backoff.Reset()
+	}
+	r.since = time.Time{}
+	due := time.NewTimer(r.backoff.NextBackOff())
+	defer due.Stop()
+	select {
+	case <-due.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
