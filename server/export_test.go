@@ -32,3 +32,16 @@ func (s *Server) Population() (peers, rooms int) {
 	defer s.registry.mu.Unlock()
 	return len(s.registry.peers), len(s.registry.rooms)
 }
+
+// Suspended counts the peers that have lost their connection.
+func (s *Server) Suspended() int {
+	s.registry.mu.Lock()
+	defer s.registry.mu.Unlock()
+	n := 0
+	for _, p := range s.registry.peers {
+		if p.suspended {
+			n++
+		}
+	}
+	return n
+}

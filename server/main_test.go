@@ -21,6 +21,11 @@ import (
 // machine may be busy; no test passes by waiting for it.
 const patience = 20 * time.Second
 
+// longTests tells whether there is time for more than the short form of a test.
+func longTests() bool {
+	return os.Getenv("GSTPEER_LONG") != ""
+}
+
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
@@ -75,6 +80,7 @@ type client struct {
 	t    *testing.T
 	ws   *websocket.Conn
 	uid  string
+	room string
 	came chan arrival
 }
 
@@ -148,6 +154,7 @@ func (c *client) hello(uid string) {
 // enter joins a room; others are the members it must be told of, in any order.
 func (c *client) enter(room string, others ...*client) {
 	c.t.Helper()
+	c.room = room
 	c.send("ROOM " + room)
 	c.wantMembers("ROOM_OK ", others...)
 }
