@@ -20,7 +20,7 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 	"media-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 
 // Handler answers for the relay on somebody else's HTTP server: WebSockets on /
-// and /ws, the page on /, and /health. Close ends the peers.
+// and /ws, the page on /, /api/ice, and /health. Close ends the peers.
 func (s *Server) Handler() http.Handler {
 	return s.handler
 }
@@ -29,6 +29,7 @@ func (s *Server) routes() http.Handler {
 	page := secure(http.FileServerFS(web.Files))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", handleHealth)
+	mux.HandleFunc("GET /api/ice", s.handleICE)
 	mux.HandleFunc("GET /ws", s.handleWebSocket)
 	mux.Handle("GET /", page)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {

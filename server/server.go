@@ -72,6 +72,9 @@ type Config struct {
 	// KeepExpired leaves a peer in place whose token ends. Else it is closed with
 	// 1008 "token expired".
 	KeepExpired bool
+
+	// ICE is what /api/ice tells peers about reaching one another.
+	ICE ICE
 }
 
 func (c Config) complete() (Config, error) {
@@ -94,7 +97,9 @@ func (c Config) complete() (Config, error) {
 	if c.ResumeGrace == 0 {
 		c.ResumeGrace = DefaultResumeGrace
 	}
-	return c, nil
+	var err error
+	c.ICE, err = c.ICE.complete()
+	return c, err
 }
 
 // timeouts are those of the protocol, and those of the relay's own patience.
