@@ -104,3 +104,20 @@ func TestClientAtReferenceRelay(t *testing.T) {
 	b.Close()
 	wantEvent(t, a, signalling.PeerLeft{UID: "b"})
 }
+
+// TestReconnectToReferenceRelay loses its connection without the relay's notice:
+// that has no resumption, and does not give the uid away until it notices.
+func TestReconnectToReferenceRelay(t *testing.T) {
+	w, far, near, attempts := pairInRoom(t, startReference(t))
+	w.cutNear()
+	wantReconnecting(t, far, "")
+	eventually(t, "attempts in vain", func() bool { return attempts.Load() >= 2 })
+	w.cut()
+	wantEvent(t, near, signalling.PeerLeft{UID: "far"})
+	wantRejoined(t, far, "near")
+	wantEvent(t, near, signalling.PeerJoined{UID: "far"})
+	sendTo(t, far, "near", "0")
+	wantTexts(t, near, "far", 0, 1)
+	sendTo(t, near, "far", "0")
+	wantTexts(t, far, "near", 0, 1)
+}

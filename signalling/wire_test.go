@@ -16,7 +16,8 @@ type wire struct {
 	mu    sync.Mutex
 	pairs map[*pair]struct{}
 	holds bool
-	held  int
+	up    int // bytes from clients that were swallowed
+	down  int // the same from the relay
 }
 
 // pair is one connection through a wire, from a client to the relay.
@@ -70,20 +71,25 @@ func (w *wire) pass(p *pair, from, to net.Conn) {
 			w.ended(p)
 			return
 		}
-		if w.lets(p, n) {
+		if w.lets(p, from, n) {
 			_, _ = to.Write(buffer[:n]) // the other direction notices the end
 		}
 	}
 }
 
 // lets tells whether bytes may pass.
-func (w *wire) lets(p *pair, n int) bool {
+func (w *wire) lets(p *pair, from net.Conn, n int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.holds {
-		w.held += n
+	switch {
+	case !w.holds:
+		return !p.dangles
+	case from == p.near:
+		w.up += n
+	default:
+		w.down += n
 	}
-	return !w.holds && !p.dangles
+	return false
 }
 
 // ended takes the end of one side to the other.
@@ -101,14 +107,14 @@ func (w *wire) ended(p *pair) {
 func (w *wire) hold() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.holds, w.held = true, 0
+	w.holds, w.up, w.down = true, 0, 0
 }
 
-// swallowed is how many bytes came since hold.
-func (w *wire) swallowed() int {
+// swallowed is how many bytes of each direction came since hold.
+func (w *wire) swallowed() (up, down int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.held
+	return w.up, w.down
 }
 
 // cut breaks all that is connected.
