@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,11 +12,11 @@ import (
 // fakeEncoder counts what a Track asks of it.
 type fakeEncoder struct {
 	demands   []bool
-	keyframes int
+	keyframes atomic.Int32 // a timer of the Track's asks too
 }
 
 func (e *fakeEncoder) setDemand(wanted bool) { e.demands = append(e.demands, wanted) }
-func (e *fakeEncoder) forceKeyframe()        { e.keyframes++ }
+func (e *fakeEncoder) forceKeyframe()        { e.keyframes.Add(1) }
 
 // stream publishes frames as a source would: a picture each 1/25 s.
 type stream struct {
@@ -71,7 +72,7 @@ func TestTrackStartsAtKeyframe(t *testing.T) {
 		source, encoder := newTestTrack()
 		s := source.track.Subscribe()
 		defer s.Close()
-		if encoder.keyframes != 1 || len(encoder.demands) != 1 || !encoder.demands[0] {
+		if encoder.keyframes.Load() != 1 || len(encoder.demands) != 1 || !encoder.demands[0] {
 			t.Errorf("the first subscriber led to %+v, want a demand and a keyframe", encoder)
 		}
 		source.publishDeltas(3)
@@ -88,10 +89,10 @@ func TestTrackGivesYoungGroupToNewSubscriber(t *testing.T) {
 		defer first.Close()
 		source.publish(true)
 		source.publishDeltas(20)
-		asked := encoder.keyframes
+		asked := encoder.keyframes.Load()
 		second := source.track.Subscribe()
 		defer second.Close()
-		if encoder.keyframes != asked {
+		if encoder.keyframes.Load() != asked {
 			t.Errorf("a keyframe was asked for although the last one is 0.8 s old")
 		}
 		f, err := second.Next(t.Context())
@@ -105,8 +106,8 @@ func TestTrackGivesYoungGroupToNewSubscriber(t *testing.T) {
 		source.publishDeltas(10) // the group is old now
 		third := source.track.Subscribe()
 		defer third.Close()
-		if encoder.keyframes != asked+1 {
-			t.Errorf("%d keyframes were asked for, want one for the third subscriber", encoder.keyframes-asked)
+		if encoder.keyframes.Load() != asked+1 {
+			t.Errorf("%d keyframes were asked for, want one for the third subscriber", encoder.keyframes.Load()-asked)
 		}
 		if early := take(t, third); early != nil {
 			t.Errorf("got frames %v of a group that is over", early)
@@ -123,17 +124,17 @@ func TestTrackLimitsKeyframes(t *testing.T) {
 		s := source.track.Subscribe()
 		defer s.Close()
 		source.publish(true)
-		encoder.keyframes = 0
+		encoder.keyframes.Store(0)
 		for range 30 { // in three seconds, by receivers on a bad network
 			source.track.RequestKeyframe()
-			made := encoder.keyframes
+			made := encoder.keyframes.Load()
 			time.Sleep(100 * time.Millisecond)
-			if encoder.keyframes > made {
+			if encoder.keyframes.Load() > made {
 				source.publish(true)
 			}
 		}
-		if encoder.keyframes < 2 || encoder.keyframes > 3 {
-			t.Errorf("30 requests in 3 s led to %d keyframes, want 2 or 3", encoder.keyframes)
+		if encoder.keyframes.Load() < 2 || encoder.keyframes.Load() > 3 {
+			t.Errorf("30 requests in 3 s led to %d keyframes, want 2 or 3", encoder.keyframes.Load())
 		}
 	})
 }
@@ -145,13 +146,13 @@ func TestTrackRemembersRequest(t *testing.T) {
 		s := source.track.Subscribe()
 		defer s.Close()
 		source.publish(true)
-		encoder.keyframes = 0
+		encoder.keyframes.Store(0)
 		source.track.RequestKeyframe()
-		if time.Sleep(keyframeInterval / 2); encoder.keyframes != 0 {
+		if time.Sleep(keyframeInterval / 2); encoder.keyframes.Load() != 0 {
 			t.Error("a keyframe was asked for half a second after the last one")
 		}
-		if time.Sleep(keyframeInterval); encoder.keyframes != 1 {
-			t.Errorf("%d keyframes were asked for, want the one that was remembered", encoder.keyframes)
+		if time.Sleep(keyframeInterval); encoder.keyframes.Load() != 1 {
+			t.Errorf("%d keyframes were asked for, want the one that was remembered", encoder.keyframes.Load())
 		}
 	})
 }
@@ -165,10 +166,10 @@ func TestTrackSkipsWholeGroups(t *testing.T) {
 		defer fast.Close()
 		source.publish(true)
 		checkFrames(t, take(t, fast), 0, 0)
-		encoder.keyframes = 0
+		encoder.keyframes.Store(0)
 		source.publishDeltas(maxQueuedFrames)
-		if encoder.keyframes != 1 {
-			t.Errorf("%d keyframes were asked for, want one for the subscriber that lags", encoder.keyframes)
+		if encoder.keyframes.Load() != 1 {
+			t.Errorf("%d keyframes were asked for, want one for the subscriber that lags", encoder.keyframes.Load())
 		}
 		checkFrames(t, take(t, fast), 1, maxQueuedFrames)
 		source.publishDeltas(1)
