@@ -154,7 +154,7 @@ export class Member {
   #begin() {
     this.#abandon();
     this.#next = new Connection({
-      configuration: this.#configuration,
+      configuration: this.#configuration(),
       send: (negotiation) => this.#send(this.uid, negotiation),
       changed: (connection) => this.#connectionChanged(connection),
     });

@@ -137,10 +137,7 @@ export class Page {
       case 'lost':
         return { title: 'The relay is out of reach', text: 'This page goes on trying by itself.' };
       case 'refused':
-        return {
-          title: 'This room cannot be joined',
-          text: `The relay says: ${short(this.#reason)}. A room’s name has no white space, is not “session” and takes up to 1,024 bytes.`,
-        };
+        return { title: 'This room cannot be joined', text: this.#refusal() };
       case 'unsupported':
         return {
           title: 'This browser has no WebRTC',
@@ -149,6 +146,13 @@ export class Page {
       default:
         return { title: `Joining room ${this.#room}…`, text: '' };
     }
+  }
+
+  #refusal() {
+    const hint = this.#reason.startsWith('invalid room id')
+      ? ' A room’s name has no white space, is not “session” and takes up to 1,024 bytes.'
+      : '';
+    return `The relay says: ${short(this.#reason)}.${hint}`;
   }
 
   #turnSoundOn() {

@@ -10,6 +10,7 @@ const endedShown = 30_000; // ms that a member stays to be seen after its end
 //   relay(state, reason)  as Signalling's state
 //   changed(member)       a member is new, or its state or stream changed
 //   removed(member)       its end has been shown long enough
+// and asks for what Signalling and Member want to know.
 export class Room {
   #members = new Map();
   #removals = new Map();
@@ -17,10 +18,12 @@ export class Room {
   #handlers;
   #signalling;
 
-  constructor(url, name, { configuration, ...handlers }) {
+  constructor(url, name, { configuration, newUid, prepare, ...handlers }) {
     this.#configuration = configuration;
     this.#handlers = handlers;
     this.#signalling = new Signalling(url, name, {
+      newUid,
+      prepare,
       state: (state, reason) => this.#relayChanged(state, reason),
       members: (uids) => this.#entered(uids),
       joined: (uid) => this.#member(uid).joined(),

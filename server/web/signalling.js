@@ -7,26 +7,24 @@ import { hello, joinRoom, listRoom, parse, toMember } from './protocol.js';
 const answerLimit = 10_000; // for the relay to accept us, then for any answer
 const probeInterval = 25_000;
 
-// The random part keeps two viewers apart without asking the relay; the prefix
-// tells a sender's operator what this peer is.
-function newUid() {
-  const bytes = crypto.getRandomValues(new Uint8Array(8));
-  return `viewer-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
-}
-
 // Signalling calls its handlers:
 //   state(state, reason)  'connecting', 'joined', 'lost' (it tries again by
 //                         itself) or 'refused' (it does not)
 //   members(uids)         who was in the room when we joined it
 //   joined(uid), left(uid), message(uid, text)
+// and asks its owner for two things:
+//   newUid()              a name that may be free
+//   prepare(uid)          what has to be done before joining, side by side with
+//                         the connecting; rejects with why we may not join
 export class Signalling {
-  uid = newUid();
+  uid;
   #url;
   #room;
   #handlers;
   #backoff = new Backoff();
   #socket = null;
   #joined = false;
+  #prepared = null;
   #retryTimer = null;
   #limitTimer = null;
   #probeTimer = null;
@@ -35,6 +33,7 @@ export class Signalling {
     this.#url = url;
     this.#room = room;
     this.#handlers = handlers;
+    this.uid = handlers.newUid();
   }
 
   connect() {
@@ -43,6 +42,8 @@ export class Signalling {
     this.#socket = socket;
     this.#handlers.state('connecting');
     this.#expectAnswer();
+    this.#prepared = this.#handlers.prepare(this.uid);
+    this.#prepared.catch(({ message }) => this.#joined || this.#refuse(message));
     socket.onopen = () => socket.send(hello(this.uid));
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = () => this.#lost();
@@ -82,8 +83,7 @@ export class Signalling {
 
   #receiveBeforeRoom({ type, members, reason }) {
     if (type === 'hello') {
-      this.#socket.send(joinRoom(this.#room));
-      this.#expectAnswer();
+      this.#join(this.#socket);
     } else if (type === 'room') {
       this.#joined = true;
       this.#backoff.succeeded();
@@ -108,10 +108,18 @@ export class Signalling {
     }
   }
 
+  async #join(socket) {
+    this.#expectAnswer();
+    await this.#prepared.catch(() => {}); // connect handles it
+    if (socket === this.#socket) {
+      socket.send(joinRoom(this.#room));
+    }
+  }
+
   #refuse(reason) {
     if (reason === 'invalid peer uid') {
       // Our own past still holds the name at a relay that does not check.
-      this.uid = newUid();
+      this.uid = this.#handlers.newUid();
       this.#lost();
       return;
     }

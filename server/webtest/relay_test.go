@@ -14,13 +14,20 @@ import (
 // relay is a relay on the loopback that can go away and come back on its port.
 type relay struct {
 	t       *testing.T
+	config  server.Config
 	address string
+	query   string // of webSocket
 	stop    func() // returns after the relay has ended
 }
 
 func startRelay(t *testing.T) *relay {
 	t.Helper()
-	r := &relay{t: t, address: "127.0.0.1:0"}
+	return startRelayWith(t, server.Config{})
+}
+
+func startRelayWith(t *testing.T, config server.Config) *relay {
+	t.Helper()
+	r := &relay{t: t, config: config, address: "127.0.0.1:0"}
 	r.start()
 	t.Cleanup(func() { r.stop() })
 	return r
@@ -30,7 +37,7 @@ func (r *relay) start() {
 	r.t.Helper()
 	listener := r.listen()
 	r.address = listener.Addr().String()
-	s, err := server.New(server.Config{})
+	s, err := server.New(r.config)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -67,5 +74,5 @@ func (r *relay) page(room string) string {
 }
 
 func (r *relay) webSocket() string {
-	return "ws://" + r.address + "/ws"
+	return "ws://" + r.address + "/ws" + r.query
 }

@@ -1,0 +1,129 @@
+package webtest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gstpeer/gstpeer/internal/browsertest"
+	"github.com/gstpeer/gstpeer/server"
+	"github.com/gstpeer/gstpeer/server/token"
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+var tokenSecret = []byte("a secret that only the tests know, of enough bytes")
+
+func startRelayWithTokens(t *testing.T) *relay {
+	t.Helper()
+	keys := new(token.Keys)
+	if err := keys.AddSecret(tokenSecret); err != nil {
+		t.Fatal(err)
+	}
+	return startRelayWith(t, server.Config{Tokens: keys})
+}
+
+func mint(t *testing.T, g token.Grant) string {
+	t.Helper()
+	if g.Expiry.IsZero() {
+		g.Expiry = time.Now().Add(time.Hour)
+	}
+	minted, err := token.Mint(tokenSecret, "", g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return minted
+}
+
+// TestToken has the page show a sender by its token, which is not in the address
+// any more, also after a reload.
+func TestToken(t *testing.T) {
+	t.Parallel()
+	r := startRelayWithTokens(t)
+	r.query = "?token=" + mint(t, token.Grant{})
+	newPictureAndTone(t, "camera", "lab").join(r)
+	b := openPage(t, r.page("lab")+"&token="+mint(t, token.Grant{Room: "lab", Role: signalling.RoleViewer, UIDPrefix: "gäste-"}))
+	for range 2 {
+		b.awaitLive("camera")
+		b.AwaitFrames("camera", 5)
+		if got := browsertest.Evaluate[string](b.Tab, `location.search`); got != "?room=lab" {
+			t.Errorf("the address has %q, want the room alone", got)
+		}
+		b.Reload()
+	}
+}
+
+func TestTokenForOneName(t *testing.T) {
+	t.Parallel()
+	r := startRelayWithTokens(t)
+	b := openPage(t, r.page("lab")+"&token="+mint(t, token.Grant{UID: "guest"}))
+	b.awaitRelay("joined")
+}
+
+func TestRefusedTokens(t *testing.T) {
+	t.Parallel()
+	r := startRelayWithTokens(t)
+	for _, c := range []struct{ token, says string }{
+		{"", "a token is required"},
+		{"nonsense", "malformed"},
+		{mint(t, token.Grant{Expiry: time.Now().Add(-time.Hour)}), "expired"},
+		{mint(t, token.Grant{Room: "attic"}), "room 'lab' is not allowed by the token"},
+	} {
+		b := openPage(t, r.page("lab")+"&token="+c.token)
+		b.awaitRelay("refused")
+		b.Eventually(`document.querySelector('#notice-title').textContent === 'This room cannot be joined'`)
+		if text := browsertest.Evaluate[string](b.Tab, `document.querySelector('#notice-text').textContent`); !strings.Contains(text, c.says) {
+			t.Errorf("the page says %q, want %q", text, c.says)
+		}
+	}
+}
+
+// TestTokenEnds has the page say why, instead of trying for ever.
+func TestTokenEnds(t *testing.T) {
+	t.Parallel()
+	r := startRelayWithTokens(t)
+	b := openPage(t, r.page("lab")+"&token="+mint(t, token.Grant{Expiry: time.Now().Add(4*time.Second - token.Leeway)}))
+	b.awaitRelay("refused")
+	b.Eventually(`document.querySelector('#notice-text').textContent.includes('the token has expired')`)
+}
+
+// TestICEServers has the page give the relay's servers to its connections.
+func TestICEServers(t *testing.T) {
+	t.Parallel()
+	r := startRelayWith(t, server.Config{ICE: server.ICE{
+		STUN: []string{"stun:127.0.0.1:9"},
+		TURN: []string{"turn:127.0.0.1:9"}, TURNSecret: "shared", // nobody answers there, nor need to
+	}})
+	newPictureAndTone(t, "camera", "lab").join(r)
+	b := openPage(t, r.page("lab"), `
+		globalThis.configurations = [];
+		globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+			constructor(configuration) {
+				super(configuration);
+				configurations.push(this.getConfiguration());
+			}
+		};`)
+	b.awaitLive("camera")
+	b.Eventually(`(() => {
+		const [stun, turn] = configurations[0].iceServers;
+		return stun.urls[0] === 'stun:127.0.0.1:9' && turn.urls[0] === 'turn:127.0.0.1:9' &&
+			/^\d+:viewer-[0-9a-f]{16}$/.test(turn.username) && turn.credential.length === 28;
+	})()`)
+}
+
+// TestWithoutICEServers has a relay that says nothing about them, or nothing at all.
+func TestWithoutICEServers(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	newPictureAndTone(t, "camera", "lab").join(r)
+	for name, answer := range map[string]string{
+		"missing": `Promise.resolve(new Response('not found', {status: 404}))`,
+		"foreign": `Promise.resolve(new Response('<html>'))`,
+		"failing": `Promise.reject(new TypeError('no network'))`,
+		"hanging": `new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))`,
+	} {
+		b := openPage(t, r.page("lab"), `globalThis.fetch = (url, {signal}) => `+answer)
+		b.awaitLive("camera")
+		b.AwaitFrames("camera", 1)
+		t.Log(name)
+	}
+}
