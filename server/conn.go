@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -19,59 +21,60 @@ var (
 	errNoLife      = errors.New("server: no sign of life in time")
 )
 
-// conn is one WebSocket. Its read loop obeys the peer, its write loop empties
-// the outbox; nothing else reads or writes the socket.
+// conn is one WebSocket. Its read loop obeys the peer. What is in its outbox is
+// written by one goroutine at a time, whichever the outbox has bound to that.
 type conn struct {
 	// Static.
-	ws        *websocket.Conn
-	registry  *registry
-	out       *outbox
-	keepalive time.Duration
-	timeouts  timeouts
-	grantEnds time.Time     // of the token; zero for never
-	readEnded chan struct{} // closed when nobody reads any more
+	ws         *websocket.Conn
+	socket     *socket // below ws
+	registry   *registry
+	out        *outbox
+	keepalive  time.Duration
+	timeouts   timeouts
+	limits     *Limits
+	refusals   refusals
+	leave      func()        // gives back its place among the connections
+	grantEnds  time.Time     // of the token; zero for never
+	writeEnded chan struct{} // closed when nobody writes any more
+	life       lifeline
 
 	// Owned by the read loop.
 	peer  *peer
 	hello bool // the peer is registered, or was
+	pace  *pace
 	log   *slog.Logger
 }
 
-// run serves the connection and returns when both of its loops have ended.
+// run serves the connection and returns when all of its goroutines have ended.
 func (c *conn) run() {
-	writeEnded := make(chan struct{})
-	go func() {
-		defer close(writeEnded)
-		c.writeLoop()
-	}()
+	c.expectHello()
 	stopExpiry := c.endWithGrant()
 	err := c.readLoop()
 	ended := time.Now()
 	stopExpiry()
+	c.life.timer.Stop()
+	c.waits()
 	c.endReading(err)
-	close(c.readEnded)
-	<-writeEnded
+	<-c.writeEnded
+	c.socket.Close()
+	c.out.writers.Wait()
 	c.out.release()
+	c.leave()
 	c.log.Info("connection ended", "why", err)
 	c.linger(ended)
 }
 
 func (c *conn) readLoop() error {
-	c.ws.SetReadLimit(signalling.MaxMessage)
+	c.ws.SetReadLimit(int64(c.limits.MaxMessageBytes))
 	c.ws.SetCloseHandler(c.handleClose)
 	c.ws.SetPingHandler(func(payload string) error {
-		c.lives()
 		c.out.answerPing(payload)
-		return nil
+		return c.pace.spend(len(payload))
 	})
 	c.ws.SetPongHandler(func(payload string) error {
-		c.lives()
 		c.out.confirm([]byte(payload))
-		return nil
+		return c.pace.spend(len(payload))
 	})
-	if err := c.ws.SetReadDeadline(time.Now().Add(c.timeouts.hello)); err != nil {
-		return err
-	}
 	for {
 		f, err := c.readMessage()
 		if err != nil {
@@ -93,35 +96,41 @@ func (c *conn) readMessage() (frame, error) {
 	if err != nil {
 		return frame{}, err
 	}
-	payload, err := io.ReadAll(livelyReader{r, c})
+	payload, err := readAll(r)
 	if err != nil {
 		return frame{}, err
 	}
 	if kind == websocket.TextMessage && !utf8.Valid(payload) {
 		return frame{}, errInvalidUTF8
 	}
-	return frame{kind, payload}, nil
+	return frame{kind, payload}, c.pace.spend(len(payload))
 }
 
-// livelyReader makes every part of a long message a sign of life.
-type livelyReader struct {
-	io.Reader
-	c *conn
-}
+var scratches = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-func (r livelyReader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	r.c.lives()
-	return n, err
-}
-
-// lives notes a sign of life. Before HELLO, none extends the time for it.
-func (c *conn) lives() {
-	c.out.lives()
-	if c.hello {
-		// An error means that the socket is closed: the next read says so.
-		_ = c.ws.SetReadDeadline(time.Now().Add(2 * c.keepalive))
+// readAll is io.ReadAll with one allocation, of what is returned.
+func readAll(r io.Reader) ([]byte, error) {
+	scratch := scratches.Get().(*bytes.Buffer)
+	defer func() {
+		if scratch.Cap() <= readSize { // a long message must not hold memory for ever
+			scratch.Reset()
+			scratches.Put(scratch)
+		}
+	}()
+	if _, err := scratch.ReadFrom(r); err != nil {
+		return nil, err
 	}
+	return bytes.Clone(scratch.Bytes()), nil
+}
+
+// waits writes what the peer has had queued for others, now that all that came
+// has been read: many messages in one go.
+func (c *conn) waits() {
+	for _, o := range c.peer.due {
+		o.flush()
+	}
+	clear(c.peer.due)
+	c.peer.due = c.peer.due[:0]
 }
 
 func (c *conn) nameTimeout(err error) error {
@@ -148,7 +157,10 @@ func (c *conn) handleClose(code int, _ string) error {
 func (c *conn) endReading(err error) {
 	var closed *websocket.CloseError
 	if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
-		return // handleClose has begun the end; the write loop completes it
+		return // handleClose has begun the end; the flush completes it
+	}
+	if !c.out.over() {
+		c.refusals.countEnd(err)
 	}
 	code, reason := closeOf(err)
 	if !broken(err) || c.registry.suspend(c.peer, code, reason) == nil {
@@ -162,7 +174,7 @@ func (c *conn) endReading(err error) {
 	// Data that nobody reads would make the kernel reset the connection and
 	// with that discard the close frame under way.
 	if c.ws.SetReadDeadline(time.Time{}) == nil {
-		_, _ = io.Copy(io.Discard, c.ws.NetConn())
+		_, _ = io.Copy(io.Discard, c.socket)
 	}
 }
 
@@ -184,6 +196,10 @@ func closeOf(err error) (code int, reason string) {
 		return websocket.ClosePolicyViolation, "no HELLO"
 	case errors.Is(err, errNoLife):
 		return websocket.ClosePolicyViolation, "no sign of life"
+	case errors.Is(err, errMessageRate):
+		return websocket.ClosePolicyViolation, "too many messages"
+	case errors.Is(err, errByteRate):
+		return websocket.ClosePolicyViolation, "too many bytes"
 	case errors.Is(err, websocket.ErrReadLimit):
 		return websocket.CloseMessageTooBig, "message too big"
 	case errors.As(err, &closed), errors.As(err, &netErr), errors.Is(err, io.ErrUnexpectedEOF):
@@ -197,20 +213,20 @@ func (c *conn) handleHello(f frame) {
 	command, err := signalling.ParseCommand(f.payload)
 	switch {
 	case f.kind != websocket.TextMessage || command.Verb != signalling.VerbHello:
-		c.reject(websocket.CloseProtocolError, "invalid protocol")
+		c.reject(websocket.CloseProtocolError, "invalid protocol", RefusedProtocol)
 	case err == nil && !c.peer.grant.AllowsUID(command.ID):
-		c.reject(websocket.ClosePolicyViolation, "uid not allowed by the token")
+		c.reject(websocket.ClosePolicyViolation, "uid not allowed by the token", RefusedToken)
 	case err != nil || !c.register(command.ID):
-		c.reject(websocket.CloseProtocolError, "invalid peer uid")
+		c.reject(websocket.CloseProtocolError, "invalid peer uid", RefusedUID)
 	default:
-		c.hello = true
-		c.lives()
+		c.hello = c.keepAlive()
 		c.log = c.log.With("peer", c.peer.uid)
 		c.log.Info("registered", "viewer", c.peer.viewer)
 	}
 }
 
-func (c *conn) reject(code int, reason string) {
+func (c *conn) reject(code int, reason string, counted Refused) {
+	c.refusals.count(counted)
 	c.out.send(textFrame(errorReply(refusal(reason))))
 	c.out.finish(code, reason, c.timeouts.closing)
 	c.log.Info("refused", "reason", reason)
@@ -264,53 +280,4 @@ func (c *conn) handle(f frame) {
 	case m.command.Verb == signalling.VerbRoom && !c.peer.inSession.Load():
 		c.log.Info("joined a room", "room", m.command.ID)
 	}
-}
-
-// writeLoop writes what the outbox gives, up to the close frame, and then closes
-// the socket.
-func (c *conn) writeLoop() {
-	defer c.ws.Close()
-	ping := time.NewTicker(c.keepalive)
-	defer ping.Stop()
-	for {
-		f, ok := c.out.next()
-		if !ok {
-			select {
-			case <-c.out.wake:
-			case <-ping.C:
-				c.out.ping()
-			}
-			continue
-		}
-		err := c.write(f)
-		if errors.Is(err, websocket.ErrCloseSent) || err == nil && f.kind == websocket.CloseMessage {
-			break // gorilla itself sends the close frame for a protocol violation
-		}
-		if err != nil {
-			return
-		}
-		select {
-		case <-ping.C: // is due also while there is always something to write
-			c.out.ping()
-		default:
-		}
-	}
-	// The peer closes next. The outbox cuts a connection that takes too long.
-	if half, ok := c.ws.NetConn().(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-	}
-	<-c.readEnded
-}
-
-// write writes one frame, and tells the outbox what became of a message.
-func (c *conn) write(f frame) error {
-	err := c.ws.WriteMessage(f.kind, f.payload)
-	switch {
-	case f.kind != websocket.TextMessage && f.kind != websocket.BinaryMessage:
-	case err == nil:
-		c.out.written(1)
-	default:
-		c.out.written(0)
-	}
-	return err
 }

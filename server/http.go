@@ -63,8 +63,8 @@ func handleHealth(w http.ResponseWriter, _ *http.Request) {
 func newUpgrader(handshake time.Duration) websocket.Upgrader {
 	return websocket.Upgrader{
 		HandshakeTimeout: handshake,
-		ReadBufferSize:   1024,
-		WriteBufferSize:  1024,
+		ReadBufferSize:   1024, // what is read is buffered below
+		WriteBufferSize:  256,  // for the handshake only
 		WriteBufferPool:  &sync.Pool{},
 		CheckOrigin:      func(*http.Request) bool { return true }, // admit has
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
@@ -83,30 +83,43 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 	role := requestRole(r)
 	grant, refused := s.admit(r)
 	if refused == nil && !grant.AllowsRole(role) {
-		refused = &httpRefusal{http.StatusForbidden, "the token is for viewers: add ?role=viewer"}
+		refused = &httpRefusal{http.StatusForbidden, "the token is for viewers: add ?role=viewer", RefusedToken}
+	}
+	var leave func()
+	if refused == nil {
+		leave, refused = s.turnstile.enter(s.proxies.client(r))
 	}
 	if refused != nil {
 		s.refuseRequest(w, r, refused)
 		return
 	}
-	ws, err := s.upgrader.Upgrade(w, r, nil)
+	hijacked := &hijacker{ResponseWriter: w}
+	ws, err := s.upgrader.Upgrade(hijacked, r, nil)
 	if err != nil {
+		leave()
 		s.log.Debug("upgrade failed", "remote", s.remote(r), "err", err)
 		return
 	}
-	kill := func() { ws.NetConn().Close() }
-	out := newOutbox(s.config.MaxQueuedMessages, s.config.MaxQueuedBytes, kill)
-	s.start(&conn{
-		ws:        ws,
-		registry:  s.registry,
-		out:       out,
-		peer:      &peer{viewer: role == signalling.RoleViewer, grant: grant, resumption: s.resumption(r.URL.Query(), out), out: out},
-		grantEnds: s.grantEnds(grant),
-		keepalive: s.config.Keepalive,
-		timeouts:  s.timeouts,
-		log:       s.log.With("remote", s.remote(r)),
-		readEnded: make(chan struct{}),
-	})
+	socket := hijacked.socket
+	out := newOutbox(s.config.Limits.QueuedMessages, s.config.Limits.QueuedBytes, func() { socket.Close() })
+	c := &conn{
+		ws:         ws,
+		socket:     socket,
+		registry:   s.registry,
+		limits:     &s.config.Limits,
+		refusals:   s.refusals,
+		pace:       s.config.Limits.pace(),
+		leave:      leave,
+		out:        out,
+		peer:       &peer{viewer: role == signalling.RoleViewer, grant: grant, resumption: s.resumption(r.URL.Query(), out), out: out},
+		grantEnds:  s.grantEnds(grant),
+		keepalive:  s.config.Keepalive,
+		timeouts:   s.timeouts,
+		log:        s.log.With("remote", s.remote(r)),
+		writeEnded: make(chan struct{}),
+	}
+	socket.user, out.flush = c, c.flush
+	s.start(c)
 }
 
 // remote says in the log where a request comes from.

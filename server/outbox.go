@@ -21,9 +21,14 @@ func textFrame(text string) frame {
 
 // outbox is all that others may ask of a connection: messages, in order and
 // bounded; a ping; and its end. None of its methods blocks, so they may be
-// called under the registry's mutex. Only the connection's write loop calls next.
+// called under the registry's mutex.
+//
+// Nobody waits for messages to write. Instead whoever queues one for an outbox
+// that is not busy makes it so, and is bound to have it flushed: on a goroutine
+// or, with less effort, by itself once it may take the time. The flush calls next
+// and written until nothing is left.
 type outbox struct {
-	wake      chan struct{} // holds a token when next may have something new
+	flush     func()        // writes what there is; nil when nobody will
 	ended     chan struct{} // closed once the connection has been told to end
 	kill      func()        // cuts the connection, whatever it is doing
 	maxFrames int
@@ -35,19 +40,21 @@ type outbox struct {
 	head     int
 	bytes    int           // payload bytes in frames[head:]
 	greeting bool          // the first frame answers HELLO, of no use to another connection
-	writing  int           // how many of the frames the write loop has at hand
-	kept     chan struct{} // set by keep, closed once the write loop has none at hand
+	busy     bool          // somebody is bound to flush
+	writing  int           // how many of the frames are being written
+	kept     chan struct{} // set by keep, closed once none is being written
 	pings    bool          // a ping is due
 	pong     *frame        // the answer to the last ping, if not yet sent
 	alive    chan struct{} // closed at the next sign of life; nil when nobody waits for one
 	closing  *frame        // the close frame, to go out after frames
 	killLate *time.Timer   // set with closing
 	killAt   time.Time
+
+	writers sync.WaitGroup // the goroutines that flush
 }
 
 func newOutbox(maxFrames, maxBytes int, kill func()) *outbox {
 	return &outbox{
-		wake:      make(chan struct{}, 1),
 		ended:     make(chan struct{}),
 		kill:      kill,
 		maxFrames: maxFrames,
@@ -55,12 +62,27 @@ func newOutbox(maxFrames, maxBytes int, kill func()) *outbox {
 	}
 }
 
-// send queues a message. It reports false when the message finds no place: the
-// connection must end then, for a stream with a hole in it is of no use. To a
-// connection that is ending, messages are lost silently, unless they are kept.
-func (o *outbox) send(f frame) bool {
+// send queues a message and has it written. It reports false when the message
+// finds no place: the connection must end then, for a stream with a hole in it is
+// of no use. To a connection that is ending, messages are lost silently, unless
+// they are kept.
+func (o *outbox) send(f frame) (placed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	placed = o.queue(f)
+	o.rouse()
+	return placed
+}
+
+// put is send, but when due is true, the caller must call flush, and until then
+// nobody else does.
+func (o *outbox) put(f frame) (placed, due bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.queue(f), o.claim()
+}
+
+func (o *outbox) queue(f frame) (placed bool) {
 	if o.closing != nil && o.kept == nil {
 		return true
 	}
@@ -70,7 +92,6 @@ func (o *outbox) send(f frame) bool {
 	}
 	o.frames = append(o.frames, f)
 	o.bytes += len(f.payload)
-	o.rouse()
 	return true
 }
 
@@ -93,7 +114,7 @@ func (o *outbox) greet(f frame, lacking []frame, before uint64) {
 	o.rouse()
 }
 
-// ping has the write loop send a ping, ahead of what is queued.
+// ping has a ping sent, ahead of what is queued.
 func (o *outbox) ping() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -101,7 +122,7 @@ func (o *outbox) ping() {
 	o.rouse()
 }
 
-// answerPing has the write loop send a pong. Of several unanswered pings only
+// answerPing has a pong sent. Of several unanswered pings only
 // the last needs one (RFC 6455, section 5.5.3).
 func (o *outbox) answerPing(payload string) {
 	o.mu.Lock()
@@ -161,8 +182,8 @@ func (o *outbox) abandon(code int, reason string, within time.Duration) {
 
 // keep ends the connection at once, like abandon, but what is queued is kept,
 // with all that is sent from then on, for another connection to take. That may
-// be done as soon as the returned channel is closed: the write loop then knows
-// what it has written.
+// be done as soon as the returned channel is closed: then it is known what has
+// been written.
 func (o *outbox) keep(code int, reason string, within time.Duration) (settled <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -235,26 +256,28 @@ func (o *outbox) release() {
 }
 
 // next gives what is to be written now: control frames first, the close frame
-// last. It reports false when there is nothing. A message stays in the outbox
-// until the write loop calls written.
-func (o *outbox) next() (frame, bool) {
+// last. It reports false when there is nothing: the outbox is then not busy any
+// more. A message stays in the outbox until written is called.
+func (o *outbox) next(b *batch) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case o.pong != nil:
-		f := *o.pong
+	b.reset()
+	if o.pong != nil {
+		b.add(*o.pong)
 		o.pong = nil
-		return f, true
-	case o.pings:
-		o.pings = false
-		return frame{websocket.PingMessage, o.history.ping()}, true
-	case o.head < len(o.frames) && o.kept == nil:
-		o.writing = 1
-		return o.frames[o.head], true
-	case o.closing != nil:
-		return *o.closing, true
 	}
-	return frame{}, false
+	if o.pings {
+		b.add(frame{websocket.PingMessage, o.history.ping()})
+		o.pings = false
+	}
+	for o.kept == nil && o.head+o.writing < len(o.frames) && b.add(o.frames[o.head+o.writing]) {
+		o.writing++
+	}
+	if o.closing != nil && (o.kept != nil || o.head+o.writing == len(o.frames)) {
+		b.add(*o.closing)
+	}
+	o.busy = b.size > 0
+	return o.busy
 }
 
 // written tells how many of the messages that next gave have wholly gone to the
@@ -289,9 +312,18 @@ func (o *outbox) pop() {
 	}
 }
 
+// rouse has somebody flush.
 func (o *outbox) rouse() {
-	select {
-	case o.wake <- struct{}{}:
-	default: // a token is there already
+	if o.claim() {
+		o.writers.Go(o.flush)
 	}
+}
+
+// claim makes the outbox busy, if it is not.
+func (o *outbox) claim() bool {
+	if o.busy || o.flush == nil {
+		return false
+	}
+	o.busy = true
+	return true
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,22 +13,44 @@ import (
 // drain takes all that is to be written, the close frame at most once.
 func drain(o *outbox) []string {
 	var got []string
-	for {
-		f, ok := o.next()
-		switch {
-		case !ok:
-			return got
-		case f.kind == websocket.CloseMessage:
-			return append(got, "close "+string(f.payload[2:]))
-		case f.kind == websocket.PingMessage:
-			got = append(got, "ping")
-		case f.kind == websocket.PongMessage:
-			got = append(got, "pong "+string(f.payload))
-		default:
-			got = append(got, string(f.payload))
-			o.written(1)
+	var b batch
+	for o.next(&b) {
+		wire := append(bytes.Clone(b.rest(0)), b.payload...)
+		for len(wire) > 0 {
+			var f frame
+			f, wire = cutFrame(wire)
+			got = append(got, describe(f))
+		}
+		o.written(len(b.ends))
+		if b.last {
+			break
 		}
 	}
+	return got
+}
+
+// cutFrame takes the first frame of what a server writes.
+func cutFrame(wire []byte) (f frame, rest []byte) {
+	length, header := int(wire[1]), 2
+	switch length {
+	case 126:
+		length, header = int(binary.BigEndian.Uint16(wire[2:])), 4
+	case 127:
+		length, header = int(binary.BigEndian.Uint64(wire[2:])), 10
+	}
+	return frame{int(wire[0] &^ 0x80), wire[header : header+length]}, wire[header+length:]
+}
+
+func describe(f frame) string {
+	switch f.kind {
+	case websocket.CloseMessage:
+		return "close " + string(f.payload[2:])
+	case websocket.PingMessage:
+		return "ping"
+	case websocket.PongMessage:
+		return "pong " + string(f.payload)
+	}
+	return string(f.payload)
 }
 
 func TestOutboxOrder(t *testing.T) {
@@ -108,18 +131,14 @@ func TestOutboxKeep(t *testing.T) {
 		for _, text := range []string{"one", "two", "three"} {
 			o.send(textFrame(text))
 		}
-		for range 2 {
-			o.next()
-			o.written(1)
-		}
-		o.next() // "two" is being written
+		o.next(new(batch)) // all are being written
 		settled := o.keep(websocket.CloseGoingAway, "gone", time.Minute)
 		select {
 		case <-settled:
-			t.Error("settled while a message is being written")
+			t.Error("settled while messages are being written")
 		default:
 		}
-		o.written(0) // but it failed
+		o.written(2) // and then it failed
 		<-settled
 		assertEqual(t, drain(o), "close gone")
 		o.send(textFrame("four"))

@@ -24,6 +24,9 @@ type peer struct {
 	// read without, to save the parsing of what is only passed on.
 	inSession atomic.Bool
 
+	// Owned by the connection's read loop: which outboxes it is to flush.
+	due []*outbox
+
 	// Guarded by the registry's mutex.
 	registered bool
 	suspended  bool  // has lost its connection, and keeps its place for another one
@@ -46,21 +49,28 @@ type message struct {
 // SESSION_OK before the session's texts, a JOINED before the joiner's messages,
 // all that a peer said before its LEFT. Nothing under the mutex blocks.
 type registry struct {
-	closing time.Duration // how long a connection may take to end
-	grace   time.Duration // how long a peer may take to come back
+	closing  time.Duration // how long a connection may take to end
+	grace    time.Duration // how long a peer may take to come back
+	limits   Limits
+	refusals refusals
 
 	mu    sync.Mutex
 	peers map[string]*peer // by uid
 	rooms map[string]*room // by room id; none is empty
 	full  []*peer          // whose outbox refused a message; empty between operations
+	due   []*outbox        // that are to be flushed; empty between operations
+
+	flusher flusher
 }
 
-func newRegistry(closing, grace time.Duration) *registry {
+func newRegistry(closing, grace time.Duration, limits Limits, refusals refusals) *registry {
 	return &registry{
-		closing: closing,
-		grace:   grace,
-		peers:   make(map[string]*peer),
-		rooms:   make(map[string]*room),
+		closing:  closing,
+		grace:    grace,
+		limits:   limits,
+		refusals: refusals,
+		peers:    make(map[string]*peer),
+		rooms:    make(map[string]*room),
 	}
 }
 
@@ -112,7 +122,7 @@ func (r *registry) evict(p *peer, code int, reason string) {
 func (r *registry) handle(p *peer, m message) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	defer r.dropFull()
+	defer r.settle(p)
 	if !p.registered || p.suspended { // has been told to end, but went on talking
 		return nil
 	}
@@ -197,19 +207,39 @@ func (r *registry) remove(p *peer) {
 // send queues a message. A peer with no place for it is dropped at the end of
 // the operation, when no loop over members is under way.
 func (r *registry) send(p *peer, f frame) {
-	if !p.out.send(f) {
+	placed, due := p.out.put(f)
+	if !placed {
 		r.full = append(r.full, p)
+	}
+	if due {
+		r.due = append(r.due, p.out)
 	}
 }
 
-// dropFull ends the peers that do not read what is sent to them. The farewells
-// to their rooms may fill further outboxes.
+// settle ends an operation of the peer's read loop. What it has queued for one
+// other is written by that loop itself, together with what its next messages
+// queue for the same one.
+func (r *registry) settle(p *peer) {
+	if len(r.due) == 1 && len(r.full) == 0 {
+		p.due = append(p.due, r.due[0])
+		r.due = r.due[:0]
+	}
+	r.dropFull()
+}
+
+// dropFull ends an operation: it ends the peers that do not read what is sent to
+// them, and has all messages written. The farewells to the rooms of the dropped
+// may fill further outboxes.
 func (r *registry) dropFull() {
 	for len(r.full) > 0 {
 		p := r.full[0]
 		r.full = r.full[1:]
+		r.refusals.count(RefusedQueue)
 		r.remove(p)
 		p.out.abandon(websocket.ClosePolicyViolation, "slow consumer", r.closing)
 	}
 	r.full = nil
+	r.flusher.add(r.due)
+	clear(r.due)
+	r.due = r.due[:0]
 }

@@ -22,10 +22,8 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultKeepalive         = 30 * time.Second
-	DefaultMaxQueuedMessages = 4096
-	DefaultMaxQueuedBytes    = 4 << 20
-	DefaultResumeGrace       = 10 * time.Second
+	DefaultKeepalive   = 30 * time.Second
+	DefaultResumeGrace = 10 * time.Second
 )
 
 // ErrConfig is wrapped by the errors of New.
@@ -44,12 +42,7 @@ type Config struct {
 	// two of them is dropped. 0 means DefaultKeepalive.
 	Keepalive time.Duration
 
-	// MaxQueuedMessages and MaxQueuedBytes bound what waits for a peer that
-	// reads more slowly than others send to it. Beyond either it is closed
-	// with 1008 "slow consumer". A single message finds place in an empty
-	// queue whatever its size. 0 means the default.
-	MaxQueuedMessages int
-	MaxQueuedBytes    int
+	Limits Limits
 
 	// ResumeGrace is how long the place of a peer is kept that asked for it with
 	// ?resume= and whose connection broke. 0 means DefaultResumeGrace; less than
@@ -78,9 +71,8 @@ type Config struct {
 }
 
 func (c Config) complete() (Config, error) {
-	if c.Keepalive < 0 || c.MaxQueuedMessages < 0 || c.MaxQueuedBytes < 0 {
-		return c, fmt.Errorf("%w: Keepalive %v, MaxQueuedMessages %d, MaxQueuedBytes %d: none may be negative",
-			ErrConfig, c.Keepalive, c.MaxQueuedMessages, c.MaxQueuedBytes)
+	if c.Keepalive < 0 {
+		return c, fmt.Errorf("%w: Keepalive wants 0 or more, got %v", ErrConfig, c.Keepalive)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -88,30 +80,25 @@ func (c Config) complete() (Config, error) {
 	if c.Keepalive == 0 {
 		c.Keepalive = DefaultKeepalive
 	}
-	if c.MaxQueuedMessages == 0 {
-		c.MaxQueuedMessages = DefaultMaxQueuedMessages
-	}
-	if c.MaxQueuedBytes == 0 {
-		c.MaxQueuedBytes = DefaultMaxQueuedBytes
-	}
 	if c.ResumeGrace == 0 {
 		c.ResumeGrace = DefaultResumeGrace
 	}
 	var err error
+	if c.Limits, err = c.Limits.complete(); err != nil {
+		return c, err
+	}
 	c.ICE, err = c.ICE.complete()
 	return c, err
 }
 
 // timeouts are those of the protocol, and those of the relay's own patience.
 type timeouts struct {
-	hello    time.Duration // from the request to HELLO; from the connection to a complete request
 	takeover time.Duration // for the holder of a uid to answer when another wants it
 	closing  time.Duration // from the decision to end a connection to its end
 	shutdown time.Duration // the same, when the relay ends
 }
 
 var defaultTimeouts = timeouts{
-	hello:    10 * time.Second,
 	takeover: 2 * time.Second,
 	closing:  10 * time.Second,
 	shutdown: 3 * time.Second,
@@ -120,14 +107,16 @@ var defaultTimeouts = timeouts{
 // Server is a relay. Create it with New; end it with Close or by the context of
 // Serve.
 type Server struct {
-	config   Config
-	timeouts timeouts
-	log      *slog.Logger
-	origins  origins
-	proxies  proxies
-	registry *registry
-	upgrader websocket.Upgrader
-	handler  http.Handler
+	config    Config
+	timeouts  timeouts
+	log       *slog.Logger
+	origins   origins
+	proxies   proxies
+	registry  *registry
+	refusals  refusals
+	turnstile *turnstile
+	upgrader  websocket.Upgrader
+	handler   http.Handler
 
 	running sync.WaitGroup // of the conns, and of the requests that become one
 
@@ -150,15 +139,18 @@ func newServer(config Config, t timeouts) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	refusals := newRefusals()
 	s := &Server{
-		config:   config,
-		timeouts: t,
-		log:      config.Log,
-		origins:  origins,
-		proxies:  config.TrustedProxies,
-		registry: newRegistry(t.closing, config.ResumeGrace),
-		upgrader: newUpgrader(t.hello),
-		conns:    make(map[*conn]struct{}),
+		config:    config,
+		timeouts:  t,
+		log:       config.Log,
+		origins:   origins,
+		proxies:   config.TrustedProxies,
+		registry:  newRegistry(t.closing, config.ResumeGrace, config.Limits, refusals),
+		refusals:  refusals,
+		turnstile: newTurnstile(config.Limits, refusals),
+		upgrader:  newUpgrader(config.Limits.TimeToHeaders),
+		conns:     make(map[*conn]struct{}),
 	}
 	s.handler = s.routes()
 	return s, nil
@@ -170,13 +162,14 @@ func newServer(config Config, t timeouts) (*Server, error) {
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	httpServer := &http.Server{
 		Handler:           s.handler,
-		ReadHeaderTimeout: s.timeouts.hello,
-		ReadTimeout:       s.timeouts.hello,
+		ReadHeaderTimeout: s.config.Limits.TimeToHeaders,
+		ReadTimeout:       s.config.Limits.TimeToHeaders,
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          log.New(serveLog{s.log}, "", 0),
 	}
+	s.turnstile.watch(httpServer)
 	if s.isClosed() {
 		listener.Close()
 		return fmt.Errorf("%w: cannot serve %s", ErrClosed, listener.Addr())
@@ -226,6 +219,7 @@ func (s *Server) Close() {
 	}
 	s.mu.Unlock()
 	s.running.Wait()
+	s.registry.flusher.ended.Wait()
 }
 
 // dismiss tells a peer that the relay goes.
