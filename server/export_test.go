@@ -10,11 +10,13 @@ type Patience struct {
 // NewImpatient is New with other times; those that are 0 stay.
 func NewImpatient(config Config, p Patience) (*Server, error) {
 	t := defaultTimeouts
+	if p.Hello > 0 {
+		config.Limits.TimeToHello, config.Limits.TimeToHeaders = p.Hello, p.Hello
+	}
 	for _, replace := range []struct {
 		with time.Duration
 		time *time.Duration
 	}{
-		{p.Hello, &t.hello},
 		{p.Takeover, &t.takeover},
 		{p.Closing, &t.closing},
 		{p.Shutdown, &t.shutdown},

@@ -138,9 +138,9 @@ func (s *Server) admitICE(r *http.Request) (uid string, grant *token.Grant, refu
 	asked := r.URL.Query().Get(queryUID)
 	switch {
 	case asked != "" && signalling.CheckUID(asked) != nil:
-		return "", nil, &httpRefusal{http.StatusBadRequest, "the uid is not one that can be registered"}
+		return "", nil, &httpRefusal{http.StatusBadRequest, "the uid is not one that can be registered", RefusedUID}
 	case asked != "" && !grant.AllowsUID(asked):
-		return "", nil, &httpRefusal{http.StatusForbidden, "the uid is not allowed by the token"}
+		return "", nil, &httpRefusal{http.StatusForbidden, "the uid is not allowed by the token", RefusedToken}
 	case asked != "":
 		uid = asked
 	case grant != nil:

@@ -232,7 +232,7 @@ func TestServeFailsWithItsListener(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	for _, config := range []server.Config{{Keepalive: -1}, {MaxQueuedBytes: -1}, {MaxQueuedMessages: -1}} {
+	for _, config := range []server.Config{{Keepalive: -1}, {Limits: server.Limits{QueuedBytes: -1}}, {Limits: server.Limits{QueuedMessages: -1}}} {
 		if _, err := server.New(config); !errors.Is(err, server.ErrConfig) {
 			t.Errorf("New(%+v): %v, want ErrConfig", config, err)
 		}

@@ -96,7 +96,7 @@ func TestMembersDroppingTogether(t *testing.T) {
 }
 
 func TestMemberThatDoesNotReadHoldsUpNobody(t *testing.T) {
-	r := startRelay(t, server.Config{MaxQueuedBytes: 1 << 20}, server.Patience{Closing: time.Second})
+	r := startRelay(t, server.Config{Limits: server.Limits{QueuedBytes: 1 << 20}}, server.Patience{Closing: time.Second})
 	a, b, deaf := r.roomWithDeaf(t)
 	left := "ROOM_PEER_LEFT " + deaf.uid
 	r.floodUntil(t, a, deaf, b, left)
@@ -108,7 +108,7 @@ func TestMemberThatDoesNotReadHoldsUpNobody(t *testing.T) {
 }
 
 func TestSlowConsumerIsTold(t *testing.T) {
-	r := startRelay(t, server.Config{MaxQueuedBytes: 1 << 20}, server.Patience{})
+	r := startRelay(t, server.Config{Limits: server.Limits{QueuedBytes: 1 << 20}}, server.Patience{})
 	a, b, deaf := r.roomWithDeaf(t)
 	r.floodUntil(t, a, deaf, b, "ROOM_PEER_LEFT "+deaf.uid)
 	deaf.listen()

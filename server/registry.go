@@ -155,8 +155,7 @@ func (r *registry) obey(p *peer, m message) error {
 		if !p.grant.AllowsRoom(m.command.ID) {
 			return refuse("room '%s' is not allowed by the token", m.command.ID)
 		}
-		r.join(p, m.command.ID)
-		return nil
+		return r.join(p, m.command.ID)
 	case signalling.VerbHello:
 		return refuse("already registered as '%s'", p.uid)
 	}

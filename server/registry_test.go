@@ -27,7 +27,7 @@ func FuzzRegistry(f *testing.F) {
 		if len(script) > 500 {
 			return
 		}
-		r := newRegistry(time.Hour, time.Hour)
+		r := newTestRegistry()
 		peers := make([]*peer, 6)
 		views := make([]map[string]bool, len(peers)) // whom each knows to be in its room
 		defer func() {
@@ -64,7 +64,7 @@ func FuzzRegistry(f *testing.F) {
 
 // TestSessionEndFreesBoth holds that nobody can call a peer that is told to go.
 func TestSessionEndFreesBoth(t *testing.T) {
-	r := newRegistry(time.Hour, time.Hour)
+	r := newTestRegistry()
 	caller, callee, third := newTestPeer(r, 0), newTestPeer(r, 1), newTestPeer(r, 2)
 	defer callee.out.release()
 	act(r, caller, 1, callee.uid)
@@ -83,7 +83,7 @@ func TestSessionEndFreesBoth(t *testing.T) {
 // TestFarewellTooMany holds that a peer without place for a notice of another's
 // end is dropped with that end, and not with whatever happens next.
 func TestFarewellTooMany(t *testing.T) {
-	r := newRegistry(time.Hour, time.Hour)
+	r := newTestRegistry()
 	stays, leaves := newTestPeer(r, 0), newTestPeer(r, 1)
 	defer stays.out.release()
 	act(r, stays, 4, "")
@@ -94,6 +94,11 @@ func TestFarewellTooMany(t *testing.T) {
 	if len(r.peers) != 0 || len(r.rooms) != 0 {
 		t.Errorf("%d peers in %d rooms, want none", len(r.peers), len(r.rooms))
 	}
+}
+
+func newTestRegistry() *registry {
+	limits, _ := Limits{MaxRooms: 2, MaxRoomPeers: 3}.complete()
+	return newRegistry(time.Hour, time.Hour, limits, newRefusals())
 }
 
 func newTestPeer(r *registry, i int) *peer {

@@ -248,7 +248,7 @@ func TestStrangerWaits(t *testing.T) {
 }
 
 func TestQueueIsBoundedWhileAway(t *testing.T) {
-	r := startRelay(t, server.Config{MaxQueuedMessages: 10, ResumeGrace: time.Hour}, server.Patience{})
+	r := startRelay(t, server.Config{Limits: server.Limits{QueuedMessages: 10}, ResumeGrace: time.Hour}, server.Patience{})
 	witness, peer := r.pairWithResumable(t)
 	peer.vanish()
 	awaitSuspended(t, r, 1)
@@ -383,7 +383,7 @@ func TestResumeAtEndOfGrace(t *testing.T) {
 // counting, each message arrives once and in order.
 func TestResumeLosesNothing(t *testing.T) {
 	// What waits while b is away must find place.
-	r := startRelay(t, server.Config{ResumeGrace: time.Hour, MaxQueuedMessages: 1 << 20}, server.Patience{Takeover: time.Hour})
+	r := startRelay(t, server.Config{ResumeGrace: time.Hour, Limits: server.Limits{QueuedMessages: 1 << 20}}, server.Patience{Takeover: time.Hour})
 	a, b := r.register(t, "a"), &fallible{t: t, relay: r, uid: id("b"), messages: rounds(2000, 20000)}
 	b.connect("HELLO")
 	a.send("SESSION " + b.uid)

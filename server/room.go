@@ -22,9 +22,16 @@ func (p *peer) sees(q *peer) bool {
 
 // join puts the peer into a room, which comes into being with its first member.
 // The answer and the notices are queued before anything that the peer says next.
-func (r *registry) join(p *peer, id string) {
+func (r *registry) join(p *peer, id string) error {
 	rm := r.rooms[id]
-	if rm == nil {
+	switch {
+	case rm == nil && len(r.rooms) >= r.limits.MaxRooms:
+		r.refusals.count(RefusedRooms)
+		return refuse("too many rooms, join one that exists or try again later")
+	case rm != nil && len(rm.members) >= r.limits.MaxRoomPeers:
+		r.refusals.count(RefusedRoomPeers)
+		return refuse("room '%s' is full", id)
+	case rm == nil:
 		rm = &room{id: id}
 		r.rooms[id] = rm
 	}
@@ -32,6 +39,7 @@ func (r *registry) join(p *peer, id string) {
 	r.notify(rm, p, signalling.VerbRoomPeerJoined)
 	rm.members = append(rm.members, p)
 	p.room = rm
+	return nil
 }
 
 // part takes the peer out of its room, which goes with its last member.

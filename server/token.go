@@ -23,11 +23,11 @@ func (s *Server) authorize(r *http.Request) (*token.Grant, *httpRefusal) {
 	}
 	bearer := bearerToken(r)
 	if bearer == "" {
-		return nil, &httpRefusal{http.StatusUnauthorized, "a token is required, as ?token=… or as Authorization: Bearer …"}
+		return nil, &httpRefusal{http.StatusUnauthorized, "a token is required, as ?token=… or as Authorization: Bearer …", RefusedToken}
 	}
 	grant, err := s.config.Tokens.Verify(bearer, time.Now())
 	if err != nil {
-		return nil, &httpRefusal{http.StatusUnauthorized, err.Error()}
+		return nil, &httpRefusal{http.StatusUnauthorized, err.Error(), RefusedToken}
 	}
 	return &grant, nil
 }
@@ -63,6 +63,7 @@ func (c *conn) endWithGrant() (stop func() bool) {
 		return func() bool { return true }
 	}
 	return time.AfterFunc(time.Until(c.grantEnds), func() {
+		c.refusals.count(RefusedTokenExpired)
 		c.registry.evict(c.peer, websocket.ClosePolicyViolation, "token expired")
 	}).Stop
 }

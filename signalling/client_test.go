@@ -311,7 +311,7 @@ func TestClientAnswersPings(t *testing.T) {
 // reading, the relay's bound ends the connection, and what was kept is in order.
 // Once the consumer goes on, so does the client.
 func TestClientStuckConsumer(t *testing.T) {
-	url := startRelay(t, server.Config{MaxQueuedBytes: 1 << 20})
+	url := startRelay(t, server.Config{Limits: server.Limits{QueuedBytes: 1 << 20}})
 	stuck := dial(t, signalling.ClientConfig{URL: url, UID: "stuck"})
 	join(t, stuck, "room")
 	sender := dial(t, signalling.ClientConfig{URL: url, UID: "sender"})

@@ -1,0 +1,144 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// Defaults of Limits. The others have none: they are off unless asked for.
+const (
+	DefaultMaxConnections = 20_000
+	DefaultMaxRooms       = 10_000
+	DefaultMaxRoomPeers   = 2_000
+	DefaultTimeToHeaders  = 10 * time.Second
+	DefaultTimeToHello    = 10 * time.Second
+	DefaultQueuedMessages = 4096
+	DefaultQueuedBytes    = 4 << 20
+)
+
+// What to choose for a relay on the open internet, where the default is no
+// limit: a household or an office may share one address, and a peer that joins
+// a room sends each member a description and some ten candidates at once.
+const (
+	RecommendedConnectionsPerAddress = 50
+	RecommendedMessagesPerSecond     = 100
+	RecommendedBytesPerSecond        = 256 << 10
+)
+
+// rateBurst is how much of the allowance a peer may save up by being silent.
+const rateBurst = 10 * time.Second
+
+// Limits bound what the relay does for anybody. 0 means the default, if there is
+// one, else no limit. Each refusal is counted, see Server.Refusals.
+type Limits struct {
+	// MaxConnections bounds all connections. Beyond it a WebSocket is refused
+	// with HTTP 503, and connections without a request are closed.
+	MaxConnections int
+
+	// MaxConnectionsPerAddress bounds the WebSockets of one client address, or
+	// of one IPv6 network of 64 bits. Beyond it one is refused with HTTP 429.
+	MaxConnectionsPerAddress int
+
+	// MaxRooms and MaxRoomPeers bound the rooms and the members of each, viewers
+	// included. Who would be one more is answered ERROR and may try another.
+	MaxRooms     int
+	MaxRoomPeers int
+
+	// MaxMessageBytes bounds a message of a peer, which is closed with 1009
+	// "message too big" beyond it. The default is signalling.MaxMessage.
+	MaxMessageBytes int
+
+	// QueuedMessages and QueuedBytes bound what waits for a peer that reads
+	// more slowly than others send to it, or that is away. Beyond either it is
+	// closed with 1008 "slow consumer". A single message finds place in an
+	// empty queue whatever its size.
+	QueuedMessages int
+	QueuedBytes    int
+
+	// MessagesPerSecond and BytesPerSecond bound what a peer sends, pings and
+	// pongs included. It may save up 10 s of that, and can always send one
+	// message of MaxMessageBytes. Beyond either it is closed with 1008 "too
+	// many messages" or "too many bytes".
+	MessagesPerSecond float64
+	BytesPerSecond    float64
+
+	// TimeToHeaders is from the connection to a complete HTTP request, for lack
+	// of which it is closed. TimeToHello is from there to HELLO, for lack of
+	// which it is closed with 1008 "no HELLO".
+	TimeToHeaders time.Duration
+	TimeToHello   time.Duration
+}
+
+func (l Limits) complete() (Limits, error) {
+	if l.MaxConnections < 0 || l.MaxConnectionsPerAddress < 0 || l.MaxRooms < 0 || l.MaxRoomPeers < 0 ||
+		l.MaxMessageBytes < 0 || l.QueuedMessages < 0 || l.QueuedBytes < 0 ||
+		l.MessagesPerSecond < 0 || l.BytesPerSecond < 0 || l.TimeToHeaders < 0 || l.TimeToHello < 0 {
+		return l, fmt.Errorf("%w: limits want 0 or more, got %+v", ErrConfig, l)
+	}
+	for _, limit := range []struct {
+		value        *int
+		defaultValue int
+	}{
+		{&l.MaxConnections, DefaultMaxConnections},
+		{&l.MaxRooms, DefaultMaxRooms},
+		{&l.MaxRoomPeers, DefaultMaxRoomPeers},
+		{&l.MaxMessageBytes, signalling.MaxMessage},
+		{&l.QueuedMessages, DefaultQueuedMessages},
+		{&l.QueuedBytes, DefaultQueuedBytes},
+	} {
+		if *limit.value == 0 {
+			*limit.value = limit.defaultValue
+		}
+	}
+	if l.TimeToHeaders == 0 {
+		l.TimeToHeaders = DefaultTimeToHeaders
+	}
+	if l.TimeToHello == 0 {
+		l.TimeToHello = DefaultTimeToHello
+	}
+	return l, nil
+}
+
+var (
+	errMessageRate = errors.New("server: too many messages")
+	errByteRate    = errors.New("server: too many bytes")
+)
+
+// pace holds a peer to its rates. It is owned by the read loop; a nil pace
+// allows everything.
+type pace struct {
+	messages, bytes *rate.Limiter
+}
+
+func (l Limits) pace() *pace {
+	if l.MessagesPerSecond == 0 && l.BytesPerSecond == 0 {
+		return nil
+	}
+	return &pace{newLimiter(l.MessagesPerSecond, 1), newLimiter(l.BytesPerSecond, l.MaxMessageBytes)}
+}
+
+func newLimiter(perSecond float64, atLeast int) *rate.Limiter {
+	if perSecond == 0 {
+		return rate.NewLimiter(rate.Inf, 0)
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), max(atLeast, int(perSecond*rateBurst.Seconds())))
+}
+
+// spend takes a message from what the peer may send.
+func (p *pace) spend(bytes int) error {
+	now := time.Now()
+	switch {
+	case p == nil:
+		return nil
+	case !p.messages.AllowN(now, 1):
+		return errMessageRate
+	case !p.bytes.AllowN(now, bytes):
+		return errByteRate
+	}
+	return nil
+}
