@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -134,17 +135,22 @@ func TestRelayErrors(t *testing.T) {
 	}
 }
 
-// TestRelayEnds shows what happens when a relay elsewhere goes away.
-func TestRelayEnds(t *testing.T) {
+// TestRelayComesBack shows that the program waits for a relay that is away for a
+// while, and then goes on.
+func TestRelayComesBack(t *testing.T) {
 	t.Parallel()
-	relay := startGstpeer(t, nil, "--listen", "127.0.0.1:0", "--video", "none", "--audio", "test", "--name", "host")
-	p := startStreamingTo(t, relay.relay(), "cam")
-	relay.command.Process.Kill()
-	if code := p.exitCode(startLimit); code != 1 {
-		t.Errorf("exit code %d, want 1", code)
-	}
-	if !strings.Contains(p.stderr.String(), "gstpeer: signalling: disconnected from the relay") {
-		t.Error("it does not say why")
+	relay, stop := startRelayAt(t, "127.0.0.1:0")
+	p := startStreamingTo(t, "ws://"+relay, "cam")
+	stop()
+	await(t, "word of the relay's absence", func() bool { return strings.Contains(p.stderr.String(), "relay is still away") })
+	_, stop = startRelayAt(t, relay)
+	v := newViewer(t, "ws://"+relay, "viewer")
+	v.awaitTrack("cam", webrtc.RTPCodecTypeVideo).awaitFrames(t, enoughFrames)
+	v.expectEnd()
+	stop()
+	p.signal(syscall.SIGTERM)
+	if code := p.exitCode(stopsWithin); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
 	}
 }
 

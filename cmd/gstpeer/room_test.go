@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gorilla/websocket"
@@ -21,7 +22,14 @@ import (
 // host and port.
 func startRelay(t *testing.T) string {
 	t.Helper()
-	listener, err := server.Listen("127.0.0.1:0")
+	address, _ := startRelayAt(t, "127.0.0.1:0")
+	return address
+}
+
+// startRelayAt is startRelay for a relay that can be stopped before, repeatedly.
+func startRelayAt(t *testing.T, wanted string) (address string, stop func()) {
+	t.Helper()
+	listener, err := server.Listen(wanted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,13 +40,14 @@ func startRelay(t *testing.T) string {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- relay.Serve(ctx, listener) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-served; err != nil {
 			t.Errorf("relay: %v", err)
 		}
 	})
-	return listener.Addr().String()
+	t.Cleanup(stop)
+	return listener.Addr().String(), stop
 }
 
 // TestTwoSendersInOneRoom goes through the relay as users run it.

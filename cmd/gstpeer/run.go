@@ -169,6 +169,10 @@ func handle(event signalling.Event, media *pipeline.Pipeline, log *slog.Logger) 
 		media.Remove(e.UID)
 	case signalling.Message:
 		handleMessage(e, media, log)
+	case signalling.Rejoined: // we are the newcomer again
+		for _, uid := range e.Members {
+			media.Offer(uid)
+		}
 	case signalling.RelayError:
 		log.Debug("relay", "error", e.Text)
 	}
