@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -97,6 +98,7 @@ func TestUsageErrors(t *testing.T) {
 func TestSourceErrors(t *testing.T) {
 	text := textFile(t)
 	nobody := freeAddress(t)
+	mute, _ := startMute(t)
 	wrongPassword := startCamera(t, camera{user: "viewer", password: "right"})
 	for _, f := range []failure{
 		{args: []string{"--video", "file:" + text}, says: `text.txt.*is it a video file, and is its decoder installed`},
@@ -111,7 +113,7 @@ func TestSourceErrors(t *testing.T) {
 		{args: []string{"--video", "launch:videotestsrc ! ! "}, says: `launch:.*gst-launch-1.0`},
 		{args: []string{"--video", "launch:videotestsrc num-buffers=0"}, says: `it ended.*gst-launch-1.0`},
 		{args: []string{"--video", "launch:videotestsrc is-live=true ! identity drop-probability=1"}, says: `delivers nothing: no video within 10s`},
-		{args: []string{"--video", "rtsp://" + startMute(t) + "/live"}, says: `delivers nothing: no video within 10s`},
+		{args: []string{"--video", "rtsp://" + mute + "/live"}, says: `delivers nothing: no video within 10s`},
 		{args: []string{"--audio", "launch:audiotestsrc is-live=true ! identity drop-probability=1"}, says: `delivers nothing: no audio within 10s`},
 	} {
 		f.code = 1
@@ -159,15 +161,33 @@ func textFile(t *testing.T) string {
 	return path
 }
 
-// startMute takes connections, until the test ends, and never says anything.
-func startMute(t *testing.T) (address string) {
+// startMute takes connections, until the test ends, and never says anything. It
+// tells of the first one.
+func startMute(t *testing.T) (address string, dialled <-chan struct{}) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes them
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
-	return listener.Addr().String()
+	first := make(chan struct{})
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		var taken []net.Conn
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				break
+			}
+			if taken = append(taken, conn); len(taken) == 1 {
+				close(first)
+			}
+		}
+		for _, conn := range taken {
+			conn.Close()
+		}
+	})
+	t.Cleanup(func() { listener.Close(); accepting.Wait() })
+	return listener.Addr().String(), first
 }
 
 // freeAddress is one that nobody listens on.

@@ -94,13 +94,27 @@ func TestSignals(t *testing.T) {
 	}
 	t.Run("while the source starts", func(t *testing.T) {
 		t.Parallel()
-		p := startGstpeer(t, nil, "--listen", "127.0.0.1:0", "--video", "rtsp://"+startMute(t)+"/live")
-		await(t, "gstpeer at its relay", func() bool { return strings.Contains(p.stderr.String(), "registered") })
+		camera, dialled := startMute(t)
+		p := startGstpeer(t, nil, "--listen", "127.0.0.1:0", "--video", "rtsp://"+camera+"/live")
+		<-dialled
 		p.signal(syscall.SIGTERM)
 		if code := p.exitCode(stopsWithin); code != 0 {
 			t.Errorf("exit code %d, want 0", code)
 		}
 	})
+}
+
+func TestSignalWhileRelayIsMute(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"ws://", "wss://"} {
+		relay, dialled := startMute(t)
+		p := startGstpeer(t, nil, "--server", scheme+relay)
+		<-dialled
+		p.signal(syscall.SIGTERM)
+		if code := p.exitCode(stopsWithin); code != 0 {
+			t.Errorf("%s: exit code %d, want 0", scheme, code)
+		}
+	}
 }
 
 // TestRunInProcess shows, with the check for leaks in TestMain, that nothing
