@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/gstpeer/gstpeer/internal/cli"
@@ -12,9 +15,17 @@ import (
 // flags are the options of the program, from the command line or from the
 // environment.
 type flags struct {
-	Listen    string        `default:"127.0.0.1:8443" placeholder:"HOST:PORT" help:"Address to serve on; :8443 serves the whole network. Default: ${default}."`
-	Keepalive time.Duration `default:"30s" placeholder:"DURATION" help:"Time between pings; a peer that shows no sign of life for two of them is dropped. Default: ${default}."`
+	Listen         string         `group:"Network" default:"127.0.0.1:8443" placeholder:"HOST:PORT" help:"Address to serve on; :8443 serves the whole network. Default: ${default}."`
+	AllowOrigin    []string       `group:"Network" placeholder:"ORIGIN" help:"Page that browsers may use the relay from, beside its own: https://host, https://host:port or https://*.domain. Repeatable. Default: any, as no cookie is ever used."`
+	TrustedProxies []netip.Prefix `group:"Network" placeholder:"CIDR" help:"Networks of reverse proxies, such as 10.0.0.0/8, whose X-Forwarded-For says where a connection comes from. Default: none."`
+	Keepalive      time.Duration  `group:"Network" default:"30s" placeholder:"DURATION" help:"Time between pings; a peer that shows no sign of life for two of them is dropped. Default: ${default}."`
+	ResumeGrace    time.Duration  `group:"Network" default:"10s" placeholder:"DURATION" help:"How long the place of a peer is kept whose connection broke, if it asked for that; 0 keeps none. Default: ${default}."`
 
+	cli.TLSFlags `group:"TLS"`
+	acmeFlags    `group:"TLS"`
+	authFlags    `group:"Tokens, wanted of every peer with --auth-secret or --auth-jwks; see also gstpeer-server token --help"`
+	iceFlags     `group:"ICE servers for the peers, told by /api/ice"`
+	limitFlags   `group:"Limits"`
 	cli.LogFlags `group:"Log"`
 }
 
@@ -22,13 +33,50 @@ type flags struct {
 // which has then been printed.
 func parseFlags(args []string, stdout, stderr io.Writer) (*flags, error) {
 	var f flags
-	ok, err := cli.Parse(&f, "gstpeer-server", "Signalling relay for WebRTC peers, with a web page for browsers.",
+	ok, err := cli.Parse(&f, "gstpeer-server", "Signalling relay for WebRTC peers, with a web page for browsers. gstpeer-server token makes tokens for it.",
 		"GSTPEER_SERVER", args, stdout, stderr)
 	if !ok || err != nil {
 		return nil, err
 	}
-	if f.Keepalive <= 0 {
-		return nil, cli.UsageError{Err: fmt.Errorf("--keepalive wants more than 0, such as %v, got %v", server.DefaultKeepalive, f.Keepalive)}
+	if err := errors.Join(f.check(), f.Check(), f.acmeFlags.check(&f.TLSFlags), f.limitFlags.check()); err != nil {
+		return nil, cli.UsageError{Err: err}
 	}
 	return &f, nil
+}
+
+func (f *flags) check() error {
+	switch {
+	case f.Keepalive <= 0:
+		return fmt.Errorf("--keepalive wants more than 0, such as %v, got %v", server.DefaultKeepalive, f.Keepalive)
+	case f.ResumeGrace < 0:
+		return fmt.Errorf("--resume-grace wants 0 or more, such as %v, got %v", server.DefaultResumeGrace, f.ResumeGrace)
+	}
+	return nil
+}
+
+// config is what the flags mean for the relay.
+func (f *flags) config(log *slog.Logger) (server.Config, error) {
+	keys, err := f.keys()
+	if err != nil {
+		return server.Config{}, err
+	}
+	ice, err := f.ice()
+	if err != nil {
+		return server.Config{}, err
+	}
+	grace := f.ResumeGrace
+	if grace == 0 {
+		grace = -1 // to the server, 0 is the default
+	}
+	return server.Config{
+		Log:            log,
+		Keepalive:      f.Keepalive,
+		ResumeGrace:    grace,
+		AllowedOrigins: f.AllowOrigin,
+		TrustedProxies: f.TrustedProxies,
+		Tokens:         keys,
+		KeepExpired:    f.AuthKeepExpired,
+		ICE:            ice,
+		Limits:         f.limits(),
+	}, nil
 }

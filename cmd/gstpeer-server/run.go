@@ -2,34 +2,68 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/gstpeer/gstpeer/internal/cli"
 	"github.com/gstpeer/gstpeer/server"
+	"github.com/gstpeer/gstpeer/server/certificate"
 )
 
-// run is the whole program: it serves until ctx ends.
+// run is the whole program: it serves until ctx ends, or makes a token.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "token" {
+		return runToken(args[1:], stdout, stderr)
+	}
+	return usage(runRelay(ctx, args, stdout, stderr))
+}
+
+// usage marks the errors that the command line is to blame for.
+func usage(err error) error {
+	for _, blamed := range []error{server.ErrConfig, server.ErrAddress, certificate.ErrFiles} {
+		if errors.Is(err, blamed) {
+			return cli.UsageError{Err: err}
+		}
+	}
+	return err
+}
+
+func runRelay(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags, err := parseFlags(args, stdout, stderr)
 	if flags == nil || err != nil {
 		return err
 	}
-	relay, err := server.New(server.Config{
-		Log:       flags.Logger(stderr),
-		Keepalive: flags.Keepalive,
-	})
+	log := flags.Logger(stderr)
+	config, err := flags.config(log)
 	if err != nil {
-		return err
-	}
-	listener, err := server.Listen(flags.Listen)
-	if errors.Is(err, server.ErrAddress) {
 		return cli.UsageError{Err: err}
 	}
+	relay, err := server.New(config)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "The page is at %s\n", server.PageURL(listener.Addr()))
-	return relay.Serve(ctx, listener)
+	if config.Tokens == nil && len(config.ICE.TURN) > 0 {
+		log.Warn("anybody gets TURN credentials from this relay: ask for tokens with --auth-secret or --auth-jwks")
+	}
+	listener, err := server.Listen(flags.Listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	source, err := flags.openTLS(stdout, log)
+	if err != nil {
+		return err
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	if source != nil {
+		listener = tls.NewListener(listener, source.Config())
+		all.Go(func() error { return source.Run(ctx) })
+	}
+	fmt.Fprintf(stdout, "The page is at %s\n", flags.pageURL(listener.Addr()))
+	all.Go(func() error { return relay.Serve(ctx, listener) })
+	return all.Wait()
 }

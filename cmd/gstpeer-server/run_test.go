@@ -4,19 +4,29 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
+	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
 
 	"github.com/gstpeer/gstpeer/internal/cli"
+	"github.com/gstpeer/gstpeer/server"
+	"github.com/gstpeer/gstpeer/signalling"
 )
 
 // asProgram makes the test binary behave as the program.
@@ -29,6 +39,8 @@ func TestMain(m *testing.M) {
 	}
 	goleak.VerifyTestMain(m)
 }
+
+const secret = "a secret that only the tests know, of enough bytes"
 
 // outcome runs the program until it ends by itself.
 func outcome(t *testing.T, args ...string) (code int, stdout, stderr string) {
@@ -57,8 +69,42 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--listen=8443"}, "--listen wants host:port"},
 		{[]string{"--listen=:http"}, "--listen wants host:port"},
 		{[]string{"--listen=localhost:70000"}, "--listen wants host:port"},
+		{[]string{"--resume-grace=-1s"}, "--resume-grace wants 0 or more"},
+		{[]string{"--allow-origin=app.example"}, "allowed origin wants https://host"},
+		{[]string{"--trusted-proxies=10.0.0.1"}, "--trusted-proxies"},
+		{[]string{"--tls-cert=c.pem"}, "--tls-cert and --tls-key want each other"},
+		{[]string{"--tls-key=k.pem"}, "--tls-cert and --tls-key want each other"},
+		{[]string{"--tls-cert=c.pem", "--tls-key=k.pem", "--tls-self-signed"}, "exclude each other"},
+		{[]string{"--listen=127.0.0.1:0", "--tls-cert=/nowhere/c.pem", "--tls-key=/nowhere/k.pem"}, "/nowhere/c.pem: no such file"},
+		{[]string{"--acme=relay.example", "--tls-self-signed"}, "--acme excludes"},
+		{[]string{"--acme=192.0.2.1"}, "--acme wants a domain"},
+		{[]string{"--acme=https://relay.example"}, "--acme wants a domain"},
+		{[]string{"--acme-http=:80"}, "want --acme DOMAIN"},
+		{[]string{"--auth-secret=short"}, "want 32 or more"},
+		{[]string{"--auth-secret=x", "--auth-secret-file=y"}, "exclude each other"},
+		{[]string{"--auth-secret-file=/nowhere/secret"}, "/nowhere/secret: no such file"},
+		{[]string{"--auth-jwks=/nowhere/keys"}, "/nowhere/keys: no such file"},
+		{[]string{"--auth-jwks=run_test.go"}, "want a JSON Web Key Set"},
+		{[]string{"--auth-keep-expired"}, "want --auth-secret or --auth-jwks"},
+		{[]string{"--stun=stun.example"}, "STUN server wants stun:host"},
+		{[]string{"--turn=turn:turn.example"}, "needs the secret"},
+		{[]string{"--turn-secret=x"}, "needs the URL"},
+		{[]string{"--max-rooms=0"}, "--max-rooms wants 1 or more"},
+		{[]string{"--messages-per-second=NaN"}, "--messages-per-second wants"},
+		{[]string{"--bytes-per-second=-1"}, "--bytes-per-second wants"},
+		{[]string{"--time-to-hello=0s"}, "--time-to-hello wants more than 0"},
+		{[]string{"token"}, "--auth-secret or --auth-secret-file is wanted"},
+		{[]string{"token", "--auth-secret=short"}, "want 32 or more"},
+		{[]string{"token", "--auth-secret=" + secret, "--role=admin"}, "--role must be one of"},
+		{[]string{"token", "--auth-secret=" + secret, "--ttl=0s"}, "--ttl wants 1s or more"},
+		{[]string{"token", "--auth-secret=" + secret, "--uid=a", "--uid-prefix=b"}, "exclude each other"},
+		{[]string{"token", "--auth-secret=" + secret, "--room=two words"}, "white space"},
+		{[]string{"token", "--auth-secret=" + secret, "--url=relay.example"}, "--url wants"},
 	} {
 		code, _, stderr := outcome(t, c.args...)
+		if strings.Contains(stderr, secret) {
+			t.Errorf("%q: the secret is in %q", c.args, stderr)
+		}
 		if code != 2 || !strings.Contains(stderr, c.says) || strings.Count(stderr, "\n") != 1 {
 			t.Errorf("%q: exit code %d, stderr %q; want 2 and one line that says %q", c.args, code, stderr, c.says)
 		}
@@ -88,63 +134,197 @@ func TestForeignAddress(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	code, stdout, _ := outcome(t, "--help")
+	var f flags
+	parser, err := kong.New(&f, kong.DefaultEnvars("GSTPEER_SERVER"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := strings.Join(strings.Fields(stdout), " ")
+	for _, flag := range parser.Model.Flags {
+		if flag.Name == "help" {
+			continue
+		}
+		if !strings.Contains(said, "--"+flag.Name) || !strings.Contains(said, "$"+flag.Envs[0]) {
+			t.Errorf("--help lacks --%s or $%s", flag.Name, flag.Envs[0])
+		}
+		if flag.HasDefault && !strings.Contains(flag.Help, "Default: "+flag.Default) {
+			t.Errorf("--help does not say that --%s is %s by default", flag.Name, flag.Default)
+		}
+	}
 	for _, want := range []string{
-		"--listen", "127.0.0.1:8443", "$GSTPEER_SERVER_LISTEN", "--keepalive", "30s", "$GSTPEER_SERVER_KEEPALIVE",
-		"$GSTPEER_SERVER_LOG_LEVEL", "$GSTPEER_SERVER_LOG_FORMAT",
+		fmt.Sprintf("Recommended on the internet: %d.", server.RecommendedConnectionsPerAddress),
+		fmt.Sprintf("Recommended on the internet: %d.", server.RecommendedMessagesPerSecond),
+		fmt.Sprintf("Recommended on the internet: %d.", server.RecommendedBytesPerSecond),
+		"gstpeer-server token",
 	} {
-		if !strings.Contains(stdout, want) {
+		if !strings.Contains(said, want) {
 			t.Errorf("--help lacks %q", want)
 		}
 	}
 	if code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
+	if code, stdout, _ := outcome(t, "token", "--help"); code != 0 || !strings.Contains(stdout, "--ttl") {
+		t.Errorf("token --help: exit code %d, %q", code, stdout)
+	}
 }
 
-// TestProgram runs the program itself, configured by the environment, up to a
-// SIGTERM.
-func TestProgram(t *testing.T) {
+// TestDefaults holds that the flags' defaults are those of the relay.
+func TestDefaults(t *testing.T) {
+	f, err := parseFlags(nil, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := f.config(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := server.Limits{
+		MaxConnections:  server.DefaultMaxConnections,
+		MaxRooms:        server.DefaultMaxRooms,
+		MaxRoomPeers:    server.DefaultMaxRoomPeers,
+		MaxMessageBytes: signalling.MaxMessage,
+		QueuedMessages:  server.DefaultQueuedMessages,
+		QueuedBytes:     server.DefaultQueuedBytes,
+		TimeToHeaders:   server.DefaultTimeToHeaders,
+		TimeToHello:     server.DefaultTimeToHello,
+	}
+	if config.Limits != want {
+		t.Errorf("limits %+v, want %+v", config.Limits, want)
+	}
+	if config.Keepalive != server.DefaultKeepalive || config.ResumeGrace != server.DefaultResumeGrace ||
+		config.ICE.TURNTTL != server.DefaultTURNTTL || config.Tokens != nil {
+		t.Errorf("config %+v, want the defaults", config)
+	}
+}
+
+// program is the program itself in a process of its own.
+type program struct {
+	page   string // its address
+	said   []string
+	stderr *bytes.Buffer // complete after stop
+	stop   func()        // sends SIGTERM and wants exit code 0
+}
+
+// start runs the program, on a free port, up to the line with the page.
+func start(t *testing.T, environment ...string) *program {
+	t.Helper()
 	executable, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	program := exec.CommandContext(ctx, executable)
-	program.Env = append(os.Environ(), asProgram+"=1", "GSTPEER_SERVER_LISTEN=127.0.0.1:0", "GSTPEER_SERVER_LOG_FORMAT=json")
-	var stderr bytes.Buffer
-	program.Stderr = &stderr
-	stdout, err := program.StdoutPipe()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second) // beyond the test's end
+	t.Cleanup(cancel)
+	command := exec.CommandContext(ctx, executable)
+	command.Env = append(append(os.Environ(), asProgram+"=1", "GSTPEER_SERVER_LISTEN=127.0.0.1:0"), environment...)
+	p := &program{stderr: new(bytes.Buffer)}
+	command.Stderr = p.stderr
+	stdout, err := command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := program.Start(); err != nil {
+	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	page, ok := strings.CutPrefix(strings.TrimSpace(line), "The page is at ")
-	if err != nil || !ok {
-		t.Fatalf("first line %q, %v; want the page's address; stderr: %s", line, err, &stderr)
+	p.stop = sync.OnceFunc(func() {
+		if err := command.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+		if err := command.Wait(); err != nil {
+			t.Errorf("after SIGTERM: %v, want exit code 0; stderr: %s", err, p.stderr)
+		}
+	})
+	t.Cleanup(p.stop)
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		page, ok := strings.CutPrefix(lines.Text(), "The page is at ")
+		if ok {
+			p.page = page
+			return p
+		}
+		p.said = append(p.said, lines.Text())
 	}
-	if body := get(ctx, t, page+"health"); body != "OK\n" {
+	t.Fatalf("said %q, want the page's address", p.said)
+	return nil
+}
+
+// TestProgram runs the program, configured by the environment, up to a SIGTERM.
+func TestProgram(t *testing.T) {
+	p := start(t, "GSTPEER_SERVER_LOG_FORMAT=json")
+	if body := get(t, http.DefaultClient, p.page+"health"); body != "OK\n" {
 		t.Errorf("health says %q", body)
 	}
-	if err := program.Process.Signal(syscall.SIGTERM); err != nil {
+	p.stop()
+}
+
+// TestTLS has the program make a certificate, show what a user compares, and
+// keep it.
+func TestTLS(t *testing.T) {
+	state := t.TempDir()
+	environment := []string{"GSTPEER_SERVER_TLS_SELF_SIGNED=true", "GSTPEER_SERVER_STATE_DIR=" + state}
+	first := start(t, environment...)
+	pem, err := os.ReadFile(filepath.Join(state, "self-signed.crt"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := program.Wait(); err != nil {
-		t.Errorf("after SIGTERM: %v, want exit code 0; stderr: %s", err, &stderr)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	trusting := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
+	if body := get(t, trusting, first.page+"health"); !strings.HasPrefix(first.page, "https://127.0.0.1:") || body != "OK\n" {
+		t.Errorf("%s: health says %q", first.page, body)
+	}
+	first.stop()
+	second := start(t, environment...)
+	if !slices.Equal(first.said, second.said) || !strings.Contains(strings.Join(first.said, "\n"), "SHA-256 fingerprint is ") {
+		t.Errorf("said %q and then %q, want the same fingerprint", first.said, second.said)
 	}
 }
 
-func get(ctx context.Context, t *testing.T, url string) string {
+// TestToken has one run make a token for another.
+func TestToken(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "GSTPEER_SERVER_AUTH_SECRET="+secret, "GSTPEER_SERVER_LOG_LEVEL=debug")
+	code, stdout, stderr := outcome(t, "token", "--auth-secret-file", file, "--room", "lab", "--role=viewer", "--url", p.page)
+	lines := strings.Split(stdout, "\n")
+	if code != 0 || len(lines) != 3 || lines[1] != p.page+"?room=lab&token="+lines[0] {
+		t.Fatalf("exit code %d, %q, %q; want the token and the page's address with it", code, stdout, stderr)
+	}
+	relay := "ws" + strings.TrimPrefix(p.page, "http")
+	if _, _, err := websocket.DefaultDialer.Dial(relay, nil); err == nil {
+		t.Error("accepted without a token")
+	}
+	ws, _, err := websocket.DefaultDialer.Dial(relay+"?role=viewer&token="+lines[0], nil)
+	if err != nil {
+		t.Fatalf("with the token: %v", err)
+	}
+	defer ws.Close()
+	for _, c := range []struct{ say, want string }{
+		{"HELLO guest", "HELLO"}, {"ROOM attic", "ERROR room 'attic' is not allowed by the token"}, {"ROOM lab", "ROOM_OK "},
+	} {
+		if err := ws.WriteMessage(websocket.TextMessage, []byte(c.say)); err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := ws.ReadMessage(); err != nil || string(got) != c.want {
+			t.Errorf("%s: %q, %v; want %q", c.say, got, err, c.want)
+		}
+	}
+	p.stop()
+	if said := p.stderr.String(); strings.Contains(said, lines[0]) || strings.Contains(said, secret) {
+		t.Errorf("a secret is in the log:\n%s", said)
+	}
+}
+
+func get(t *testing.T, client *http.Client, url string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Close = true
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/gstpeer/gstpeer/server/token"
+)
+
+// secretFlags are what who makes tokens and who checks them have in common.
+type secretFlags struct {
+	AuthSecret     string `placeholder:"SECRET" help:"Secret of 32 bytes or more that signs tokens with HS256. Other users of the machine can read a command line: better use the variable or the file."`
+	AuthSecretFile string `placeholder:"FILE" help:"File with that secret; a line break at its end does not count."`
+	AuthAudience   string `placeholder:"NAME" help:"What the aud claim of a token has to name. Wanted where --auth-jwks is that of an identity provider which serves others too."`
+}
+
+func (f *secretFlags) secret() ([]byte, error) {
+	return readSecret("auth-secret", f.AuthSecret, f.AuthSecretFile)
+}
+
+// readSecret takes a secret from where the flags say; nil without either.
+func readSecret(flag, value, file string) ([]byte, error) {
+	switch {
+	case value != "" && file != "":
+		return nil, fmt.Errorf("--%[1]s and --%[1]s-file exclude each other", flag)
+	case file == "":
+		return []byte(value), nil
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--%s-file: %w", flag, err)
+	}
+	secret := bytes.TrimRight(content, "\r\n")
+	if len(secret) == 0 {
+		return nil, fmt.Errorf("--%s-file: %s is empty", flag, file)
+	}
+	return secret, nil
+}
+
+// authFlags say who may use the relay.
+type authFlags struct {
+	secretFlags
+	AuthJWKS        string `name:"auth-jwks" placeholder:"FILE" help:"JSON Web Key Set with the public keys that tokens may be signed with, by RS256 or ES256; read at the start."`
+	AuthKeepExpired bool   `help:"Leave a peer registered whose token ends. Without it that is closed with 1008 \"token expired\"."`
+}
+
+// keys are those that tokens are checked with; nil when none are asked for.
+func (f *authFlags) keys() (*token.Keys, error) {
+	secret, err := f.secret()
+	if err != nil {
+		return nil, err
+	}
+	if len(secret) == 0 && f.AuthJWKS == "" {
+		if f.AuthAudience != "" || f.AuthKeepExpired {
+			return nil, errors.New("--auth-audience and --auth-keep-expired want --auth-secret or --auth-jwks")
+		}
+		return nil, nil
+	}
+	keys := &token.Keys{Audience: f.AuthAudience}
+	if len(secret) > 0 {
+		if err := keys.AddSecret(secret); err != nil {
+			return nil, fmt.Errorf("--auth-secret: %w", err)
+		}
+	}
+	if f.AuthJWKS != "" {
+		document, err := os.ReadFile(f.AuthJWKS)
+		if err != nil {
+			return nil, fmt.Errorf("--auth-jwks: %w", err)
+		}
+		if err := keys.AddJWKS(document); err != nil {
+			return nil, fmt.Errorf("--auth-jwks: %s: %w", f.AuthJWKS, err)
+		}
+	}
+	return keys, nil
+}
