@@ -16,7 +16,7 @@ import (
 )
 
 type flags struct {
-	Only     []string      `default:"pingpong,inflight,join,idle,churn" help:"What to measure. Default: ${default}."`
+	Only     []string      `default:"pingpong,inflight,join,talk,idle,churn" help:"What to measure. Default: ${default}."`
 	Relays   []string      `default:"gstpeer,bare,original" help:"What to measure it on. Default: ${default}."`
 	Original string        `env:"GSTPEER_SIMPLE_SERVER" placeholder:"PATH" help:"GStreamer's simple_server.py; without it there is no original."`
 	Program  string        `placeholder:"PATH" help:"Program of the relay, such as gstpeer-server; it is told --listen. Default: the relay inside this program, which logs nothing."`
@@ -88,6 +88,15 @@ var measurements = map[string]measurement{
 			left = fmt.Sprintf("half left, but: %v", g.LeftErr)
 		}
 		return fmt.Sprintf("%d joined in %.2f s, CPU %.2f s\t%s", f.Joiners, g.Joined.Seconds(), g.JoinedCPU.Seconds(), left), err
+	}},
+	"talk": {of: func(ctx context.Context, f *flags, r *load.Relay) (string, error) {
+		calm, err := load.Talk{Duration: f.Duration}.Measure(ctx, r)
+		if err != nil {
+			return "", err
+		}
+		deaf, err := load.Talk{Deaf: true, Duration: f.Duration}.Measure(ctx, r)
+		return fmt.Sprintf("p50 %v, p99 %v, max %v\tbeside one who does not read: p50 %v, p99 %v, max %v",
+			calm.P50, calm.P99, calm.Max, deaf.P50, deaf.P99, deaf.Max), err
 	}},
 	"idle": {once: true, of: func(ctx context.Context, f *flags, r *load.Relay) (string, error) {
 		bytes, err := load.Idle(ctx, r, f.Idle)

@@ -68,7 +68,7 @@ func (p *peer) ask(text, answer string) error {
 	}
 	got, err := p.next()
 	if err == nil && !bytes.HasPrefix(got, []byte(answer)) {
-		err = fmt.Errorf("load: %q was answered with %q, want %q", text, got, answer)
+		err = fmt.Errorf("%w: %q was answered with %q, want %q", errAnswer, text, got, answer)
 	}
 	return err
 }
@@ -94,7 +94,10 @@ func appendFrame(b []byte, op byte, payload []byte) []byte {
 	return b
 }
 
-var errClosed = errors.New("load: the relay closed the connection")
+var (
+	errClosed = errors.New("load: the relay closed the connection")
+	errAnswer = errors.New("load: wrong answer")
+)
 
 // next is the next text message, valid until the next call.
 func (p *peer) next() ([]byte, error) {
