@@ -33,16 +33,20 @@ type conn struct {
 	timeouts   timeouts
 	limits     *Limits
 	refusals   refusals
-	leave      func()        // gives back its place among the connections
+	leave      func() // gives back its place among the connections
+	began      time.Time
 	grantEnds  time.Time     // of the token; zero for never
 	writeEnded chan struct{} // closed when nobody writes any more
 	life       lifeline
 
 	// Owned by the read loop.
-	peer  *peer
-	hello bool // the peer is registered, or was
-	pace  *pace
-	log   *slog.Logger
+	peer     *peer
+	hello    bool // the peer is registered, or was
+	resumed  bool // by taking its place from another connection
+	goodbye  int  // the code of its close frame, if that came first
+	pace     *pace
+	received tally
+	log      *slog.Logger
 }
 
 // run serves the connection and returns when all of its goroutines have ended.
@@ -60,7 +64,7 @@ func (c *conn) run() {
 	c.out.writers.Wait()
 	c.out.release()
 	c.leave()
-	c.log.Info("connection ended", "why", err)
+	c.logEnd(err)
 	c.linger(ended)
 }
 
@@ -103,7 +107,9 @@ func (c *conn) readMessage() (frame, error) {
 	if kind == websocket.TextMessage && !utf8.Valid(payload) {
 		return frame{}, errInvalidUTF8
 	}
-	return frame{kind, payload}, c.pace.spend(len(payload))
+	f := frame{kind, payload}
+	c.received.add(f)
+	return f, c.pace.spend(len(payload))
 }
 
 var scratches = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -147,6 +153,9 @@ func (c *conn) nameTimeout(err error) error {
 // handleClose frees the uid before the close frame is answered: who sees the
 // answer may come back with the same uid at once.
 func (c *conn) handleClose(code int, _ string) error {
+	if !c.out.over() {
+		c.goodbye = code
+	}
 	c.registry.leave(c.peer)
 	c.out.abandon(code, "", c.timeouts.closing)
 	return nil
@@ -220,8 +229,7 @@ func (c *conn) handleHello(f frame) {
 		c.reject(websocket.CloseProtocolError, "invalid peer uid", RefusedUID)
 	default:
 		c.hello = c.keepAlive()
-		c.log = c.log.With("peer", c.peer.uid)
-		c.log.Info("registered", "viewer", c.peer.viewer)
+		c.logStart()
 	}
 }
 
@@ -229,7 +237,6 @@ func (c *conn) reject(code int, reason string, counted Refused) {
 	c.refusals.count(counted)
 	c.out.send(textFrame(errorReply(refusal(reason))))
 	c.out.finish(code, reason, c.timeouts.closing)
-	c.log.Info("refused", "reason", reason)
 }
 
 // register reserves the uid, or takes it over from the same peer's connection.
@@ -242,6 +249,7 @@ func (c *conn) register(uid string) bool {
 			return true
 		case holder.is(c.peer):
 			if c.resume(holder) {
+				c.resumed = true
 				return true
 			}
 		case !c.await(holder):
@@ -278,6 +286,6 @@ func (c *conn) handle(f frame) {
 	case err != nil:
 		c.log.Debug("command refused", "verb", m.command.Verb, "reason", err)
 	case m.command.Verb == signalling.VerbRoom && !c.peer.inSession.Load():
-		c.log.Info("joined a room", "room", m.command.ID)
+		c.log.Debug("joined a room", "room", m.command.ID)
 	}
 }

@@ -106,6 +106,7 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 		ws:         ws,
 		socket:     socket,
 		registry:   s.registry,
+		began:      time.Now(),
 		limits:     &s.config.Limits,
 		refusals:   s.refusals,
 		pace:       s.config.Limits.pace(),

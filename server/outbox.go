@@ -46,6 +46,7 @@ type outbox struct {
 	pings    bool          // a ping is due
 	pong     *frame        // the answer to the last ping, if not yet sent
 	alive    chan struct{} // closed at the next sign of life; nil when nobody waits for one
+	sent     tally         // what was written
 	closing  *frame        // the close frame, to go out after frames
 	killLate *time.Timer   // set with closing
 	killAt   time.Time
@@ -299,6 +300,7 @@ func (o *outbox) pop() {
 	o.frames[o.head] = frame{}
 	o.head++
 	o.bytes -= len(f.payload)
+	o.sent.add(f)
 	if o.history != nil && !o.greeting {
 		o.history.add(f)
 		o.pings = o.pings || o.history.due()

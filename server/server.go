@@ -34,8 +34,9 @@ var ErrClosed = errors.New("server: closed")
 
 // Config is what a Server is made of. The zero value serves.
 type Config struct {
-	// Log gets connections that come and go, and why. Messages of peers are
-	// never logged. Without it nothing is.
+	// Log gets one line when a peer registers and one when a connection ends,
+	// with the reason and what it has carried. Messages of peers are never
+	// logged, nor are tokens and secrets. Without it nothing is.
 	Log *slog.Logger
 
 	// Keepalive is the time between pings. A peer without a sign of life for
@@ -48,6 +49,10 @@ type Config struct {
 	// ?resume= and whose connection broke. 0 means DefaultResumeGrace; less than
 	// that, that no place is kept.
 	ResumeGrace time.Duration
+
+	// Drain is how long Serve takes, at its end, to tell its peers one by one to
+	// go, so that they do not come back elsewhere all at once. 0 tells all at once.
+	Drain time.Duration
 
 	// AllowedOrigins are the pages that browsers may reach the relay from, each
 	// as https://host, https://host:port or https://*.domain. The relay's own
@@ -71,8 +76,8 @@ type Config struct {
 }
 
 func (c Config) complete() (Config, error) {
-	if c.Keepalive < 0 {
-		return c, fmt.Errorf("%w: Keepalive wants 0 or more, got %v", ErrConfig, c.Keepalive)
+	if c.Keepalive < 0 || c.Drain < 0 {
+		return c, fmt.Errorf("%w: Keepalive and Drain want 0 or more, got %v and %v", ErrConfig, c.Keepalive, c.Drain)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -120,9 +125,10 @@ type Server struct {
 
 	running sync.WaitGroup // of the conns, and of the requests that become one
 
-	mu     sync.Mutex
-	conns  map[*conn]struct{}
-	closed bool
+	mu       sync.Mutex
+	conns    map[*conn]struct{}
+	draining bool
+	closed   bool
 }
 
 // New makes a relay that serves nothing yet. Its errors wrap ErrConfig.
@@ -157,8 +163,9 @@ func newServer(config Config, t timeouts) (*Server, error) {
 }
 
 // Serve answers on the listener until ctx ends, which is no error, or until the
-// listener fails. Either way it then closes the Server: every peer is told 1001
-// and has 3 s to go, and Serve returns after the last goroutine has ended.
+// listener fails. At the end of ctx no more connections are accepted, and the
+// peers are told 1001 over Config.Drain, or at once if the listener has failed.
+// Each has 3 s to go. Serve returns after the last goroutine has ended.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	httpServer := &http.Server{
 		Handler:           s.handler,
@@ -193,6 +200,7 @@ func (s *Server) stop(ctx context.Context, httpServer *http.Server) {
 	peersGone := make(chan struct{})
 	go func() {
 		defer close(peersGone)
+		s.drain()
 		s.Close()
 	}()
 	ctx, cancel := context.WithTimeout(ctx, s.timeouts.shutdown)
@@ -211,7 +219,7 @@ func (s *Server) Close() {
 	s.closed = true
 	s.registry.atomically(func() { // or the end of one would give its partner another reason
 		for c := range s.conns {
-			s.dismiss(c)
+			s.dismiss(c.out)
 		}
 	})
 	for c := range s.conns {
@@ -223,8 +231,8 @@ func (s *Server) Close() {
 }
 
 // dismiss tells a peer that the relay goes.
-func (s *Server) dismiss(c *conn) {
-	c.out.finish(websocket.CloseGoingAway, "relay shuts down", s.timeouts.shutdown)
+func (s *Server) dismiss(o *outbox) {
+	o.finish(websocket.CloseGoingAway, "relay shuts down", s.timeouts.shutdown)
 }
 
 func (s *Server) isClosed() bool {
@@ -233,12 +241,12 @@ func (s *Server) isClosed() bool {
 	return s.closed
 }
 
-// enter reports false after Close. Else Close waits for running.Done, and so for
-// all that is started until then.
+// enter reports false when the relay takes no new peers. Else Close waits for
+// running.Done, and so for all that is started until then.
 func (s *Server) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed || s.draining {
 		return false
 	}
 	s.running.Add(1)
@@ -250,8 +258,8 @@ func (s *Server) enter() bool {
 func (s *Server) start(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed { // since enter
-		s.dismiss(c)
+	if s.closed || s.draining { // since enter
+		s.dismiss(c.out)
 	}
 	s.conns[c] = struct{}{}
 	s.running.Go(func() {
