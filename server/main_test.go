@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -32,8 +33,9 @@ func TestMain(m *testing.M) {
 
 // relay is the relay under test: one of ours, or any other by its URL.
 type relay struct {
-	url    string         // ws://host:port
+	url    string         // ws://host:port or wss://host:port
 	server *server.Server // nil for another relay
+	tls    *tls.Config    // of clients; nil to trust whom the system trusts
 }
 
 // relayUnderTest starts a relay of ours, unless GSTPEER_RELAY_URL names one.
@@ -48,11 +50,17 @@ func relayUnderTest(t *testing.T) *relay {
 // startRelay serves on a free port until the test ends.
 func startRelay(t *testing.T, config server.Config, p server.Patience) *relay {
 	t.Helper()
-	s, err := server.NewImpatient(config, p)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return &relay{url: "ws://" + listener.Addr().String(), server: serve(t, config, p, listener)}
+}
+
+// serve has a relay answer on the listener until the test ends.
+func serve(t *testing.T, config server.Config, p server.Patience, listener net.Listener) *server.Server {
+	t.Helper()
+	s, err := server.NewImpatient(config, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +73,7 @@ func startRelay(t *testing.T, config server.Config, p server.Patience) *relay {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return &relay{url: "ws://" + listener.Addr().String(), server: s}
+	return s
 }
 
 var lastID atomic.Int64
@@ -93,7 +101,8 @@ type arrival struct {
 // dialDeaf connects a client that reads nothing.
 func (r *relay) dialDeaf(t *testing.T, path string, header http.Header) *client {
 	t.Helper()
-	ws, response, err := websocket.DefaultDialer.Dial(r.url+path, header)
+	dialer := websocket.Dialer{TLSClientConfig: r.tls, HandshakeTimeout: patience}
+	ws, response, err := dialer.Dial(r.url+path, header)
 	if err != nil {
 		t.Fatalf("dial %s%s: %v (%v)", r.url, path, err, response)
 	}
