@@ -1,0 +1,256 @@
+package server_test
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/gstpeer/gstpeer/server"
+)
+
+// eventually waits for what the relay does by itself.
+func eventually(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !happened() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in %v: %s", patience, what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// wantRefused waits until the relay has counted so many refusals for that reason,
+// and asserts that it has counted nothing else.
+func (r *relay) wantRefused(t *testing.T, reason server.Refused, n uint64) {
+	t.Helper()
+	eventually(t, "a refusal is counted: "+string(reason), func() bool { return r.server.Refusals()[reason] == n })
+	for other, count := range r.server.Refusals() {
+		if other != reason && count != 0 {
+			t.Errorf("%d refusals are counted as %s, want only %s", count, other, reason)
+		}
+	}
+}
+
+func startLimited(t *testing.T, limits server.Limits) *relay {
+	t.Helper()
+	return startRelay(t, server.Config{Limits: limits}, server.Patience{})
+}
+
+func TestMaxConnections(t *testing.T) {
+	r := startLimited(t, server.Limits{MaxConnections: 2})
+	a := r.dial(t, "/")
+	r.dial(t, "/")
+	r.dialRefused(t, "/", nil, http.StatusServiceUnavailable, "too many connections")
+	r.wantRefused(t, server.RefusedConnections, 1)
+	a.ws.Close()
+	eventually(t, "there is place again", func() bool {
+		ws, _, err := websocket.DefaultDialer.Dial(r.url, nil)
+		if err == nil {
+			ws.Close()
+		}
+		return err == nil
+	})
+}
+
+func TestMaxConnectionsWithoutRequest(t *testing.T) {
+	r := startLimited(t, server.Limits{MaxConnections: 2})
+	for range 2 {
+		defer r.connect(t).Close()
+	}
+	crowd := r.connect(t)
+	defer crowd.Close()
+	wantEnd(t, crowd)
+	r.wantRefused(t, server.RefusedConnections, 1)
+}
+
+// connect opens a connection that sends nothing yet.
+func (r *relay) connect(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", r.url[len("ws://"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// wantEnd reads up to the end of the connection.
+func wantEnd(t *testing.T, conn net.Conn) {
+	t.Helper()
+	err := conn.SetReadDeadline(time.Now().Add(patience))
+	for buffer := make([]byte, 1024); err == nil; {
+		_, err = conn.Read(buffer)
+	}
+	var netErr net.Error
+	if errors.As(err, &netErr) && netErr.Timeout() {
+		t.Errorf("still connected after %v", patience)
+	}
+}
+
+func TestMaxConnectionsPerAddress(t *testing.T) {
+	r := startLimited(t, server.Limits{MaxConnectionsPerAddress: 2})
+	a := r.register(t, "a")
+	r.register(t, "b")
+	r.dialRefused(t, "/ws", nil, http.StatusTooManyRequests, "your address")
+	r.wantRefused(t, server.RefusedAddress, 1)
+	a.leave()
+	eventually(t, "there is place again", func() bool {
+		ws, _, err := websocket.DefaultDialer.Dial(r.url, nil)
+		if err == nil {
+			ws.Close()
+		}
+		return err == nil
+	})
+}
+
+func TestMaxRooms(t *testing.T) {
+	r := startLimited(t, server.Limits{MaxRooms: 1})
+	a, b := r.register(t, "a"), r.register(t, "b")
+	room, other := id("room"), id("room")
+	a.enter(room)
+	b.send("ROOM " + other)
+	b.want("ERROR too many rooms, join one that exists or try again later")
+	r.wantRefused(t, server.RefusedRooms, 1)
+	b.enter(room, a)
+	a.leave()
+	b.want("ROOM_PEER_LEFT " + a.uid)
+	b.leave() // and with it the room
+	c := r.register(t, "c")
+	c.enter(other)
+}
+
+func TestMaxRoomPeers(t *testing.T) {
+	r := startLimited(t, server.Limits{MaxRoomPeers: 2})
+	a, b, c := r.register(t, "a"), r.viewer(t, "b"), r.register(t, "c")
+	room := id("room")
+	a.enter(room)
+	b.enter(room, a)
+	a.want("ROOM_PEER_JOINED " + b.uid)
+	c.send("ROOM " + room)
+	c.want("ERROR room '" + room + "' is full")
+	r.wantRefused(t, server.RefusedRoomPeers, 1)
+	a.wantNothing()
+	c.enter(id("room"))
+}
+
+func TestMaxMessageBytes(t *testing.T) {
+	r := startLimited(t, server.Limits{MaxMessageBytes: 100})
+	c := r.register(t, "c")
+	c.send(strings.Repeat("x", 100))
+	c.wantError()
+	c.send(strings.Repeat("x", 101))
+	c.wantClose(websocket.CloseMessageTooBig, "message too big")
+	r.wantRefused(t, server.RefusedMessageBytes, 1)
+}
+
+func TestQueueLimits(t *testing.T) {
+	for name, limits := range map[string]server.Limits{
+		"messages": {QueuedMessages: 2},
+		"bytes":    {QueuedBytes: 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := startLimited(t, limits)
+			witness, peer := r.pairWithResumable(t)
+			peer.vanish()
+			awaitSuspended(t, r, 1)
+			for range 2 {
+				witness.tell(peer, "x")
+			}
+			witness.wantNothing()
+			witness.tell(peer, strings.Repeat("x", 50))
+			witness.want("ROOM_PEER_LEFT " + peer.uid)
+			r.wantRefused(t, server.RefusedQueue, 1)
+		})
+	}
+}
+
+func TestMessageRate(t *testing.T) {
+	r := startLimited(t, server.Limits{MessagesPerSecond: 0.5}) // 5 at once
+	c := r.register(t, "c")
+	for range 4 {
+		c.wantNothing()
+	}
+	c.send("one too many")
+	c.wantClose(websocket.ClosePolicyViolation, "too many messages")
+	r.wantRefused(t, server.RefusedMessageRate, 1)
+
+	d := r.register(t, "d")
+	for range 5 {
+		d.sendRaw(maskedFrame(0x89, nil))
+	}
+	d.wantClose(websocket.ClosePolicyViolation, "too many messages")
+	r.wantRefused(t, server.RefusedMessageRate, 2)
+}
+
+func TestByteRate(t *testing.T) {
+	r := startLimited(t, server.Limits{BytesPerSecond: 1, MaxMessageBytes: 1000})
+	c := r.dial(t, "/")
+	c.hello("c")
+	c.send(strings.Repeat("x", 900)) // one of the greatest length may always come
+	c.wantError()
+	c.send(strings.Repeat("x", 900))
+	c.wantClose(websocket.ClosePolicyViolation, "too many bytes")
+	r.wantRefused(t, server.RefusedByteRate, 1)
+}
+
+func TestTimeToHello(t *testing.T) {
+	r := startLimited(t, server.Limits{TimeToHello: 50 * time.Millisecond})
+	r.dial(t, "/").wantClose(websocket.ClosePolicyViolation, "no HELLO")
+	r.wantRefused(t, server.RefusedHello, 1)
+}
+
+func TestTimeToHeaders(t *testing.T) {
+	r := startLimited(t, server.Limits{TimeToHeaders: 50 * time.Millisecond})
+	for _, part := range []string{"", "GET / HTTP/1.1\r\nHost: x\r\n"} {
+		conn := r.connect(t)
+		defer conn.Close()
+		if _, err := conn.Write([]byte(part)); err != nil {
+			t.Fatal(err)
+		}
+		wantEnd(t, conn)
+	}
+	r.wantRefused(t, server.RefusedHeaders, 2)
+	r.connect(t).Close() // goes by itself
+	r.register(t, "c").leave()
+	r.wantRefused(t, server.RefusedHeaders, 2)
+}
+
+func TestRefusedFirstMessages(t *testing.T) {
+	r := startLimited(t, server.Limits{})
+	c := r.dial(t, "/")
+	c.send("HELLO")
+	c.want("ERROR invalid peer uid")
+	r.wantRefused(t, server.RefusedUID, 1)
+
+	r = startLimited(t, server.Limits{})
+	c = r.dial(t, "/")
+	c.send("ROOM x")
+	c.want("ERROR invalid protocol")
+	r.wantRefused(t, server.RefusedProtocol, 1)
+	d := r.register(t, "d")
+	d.send("\xff")
+	d.wantClose(websocket.CloseInvalidFramePayloadData, "")
+	r.wantRefused(t, server.RefusedProtocol, 2)
+}
+
+func TestRefusedOriginIsCounted(t *testing.T) {
+	r := startRelay(t, server.Config{AllowedOrigins: []string{"https://app.example"}}, server.Patience{})
+	r.dialRefused(t, "/ws", http.Header{"Origin": {"https://elsewhere.example"}}, http.StatusForbidden, "origin")
+	r.wantRefused(t, server.RefusedOrigin, 1)
+}
+
+func TestLimitsAreChecked(t *testing.T) {
+	for _, limits := range []server.Limits{
+		{MaxConnections: -1}, {MaxConnectionsPerAddress: -1}, {MaxRooms: -1}, {MaxRoomPeers: -1}, {MaxMessageBytes: -1},
+		{QueuedMessages: -1}, {QueuedBytes: -1}, {MessagesPerSecond: -1}, {BytesPerSecond: -1}, {TimeToHeaders: -1}, {TimeToHello: -1},
+	} {
+		if _, err := server.New(server.Config{Limits: limits}); !errors.Is(err, server.ErrConfig) {
+			t.Errorf("New(%+v): %v, want ErrConfig", limits, err)
+		}
+	}
+}
