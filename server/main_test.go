@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
 
+	"github.com/gstpeer/gstpeer/internal/load"
 	"github.com/gstpeer/gstpeer/server"
 )
 
@@ -28,6 +29,10 @@ func longTests() bool {
 }
 
 func TestMain(m *testing.M) {
+	if program := os.Getenv(asProgram); program != "" {
+		fmt.Fprintln(os.Stderr, load.Serve(program, os.Getenv(asProgramAt)))
+		os.Exit(1)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -48,7 +53,7 @@ func relayUnderTest(t *testing.T) *relay {
 }
 
 // startRelay serves on a free port until the test ends.
-func startRelay(t *testing.T, config server.Config, p server.Patience) *relay {
+func startRelay(t testing.TB, config server.Config, p server.Patience) *relay {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -58,7 +63,7 @@ func startRelay(t *testing.T, config server.Config, p server.Patience) *relay {
 }
 
 // serve has a relay answer on the listener until the test ends.
-func serve(t *testing.T, config server.Config, p server.Patience, listener net.Listener) *server.Server {
+func serve(t testing.TB, config server.Config, p server.Patience, listener net.Listener) *server.Server {
 	t.Helper()
 	s, err := server.NewImpatient(config, p)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -148,6 +150,23 @@ func Idle(ctx context.Context, r *Relay, peers int) (float64, error) {
 	defer c.disperse()
 	after, err := r.Resident()
 	return float64(after-before) / float64(peers), err
+}
+
+// serveCrowd has peers registered that answer pings and do nothing else.
+func serveCrowd(numberAt string) error {
+	number, address, _ := strings.Cut(numberAt, "@")
+	peers, err := strconv.Atoi(number)
+	if err != nil {
+		return fmt.Errorf("load: a crowd wants NUMBER@HOST:PORT, got %q", numberAt)
+	}
+	c, err := gather(context.Background(), &Relay{Name: address, address: address}, "crowd", peers)
+	if err != nil {
+		return err
+	}
+	return c.each(func(p *peer) error {
+		_, err := p.next()
+		return err
+	})
 }
 
 // Churn has peers come one after another, each with a uid and a room of its own

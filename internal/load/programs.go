@@ -14,15 +14,20 @@ import (
 	"github.com/gstpeer/gstpeer/server"
 )
 
-// Programs that Serve can be.
+// Programs that Serve can be: the relay of this module, the bare one that it is
+// compared with, or a crowd of peers at a relay elsewhere.
 const (
 	ProgramRelay = "gstpeer"
 	ProgramBare  = "bare"
+	ProgramCrowd = "crowd"
 )
 
-// Serve is a whole program: the relay of this module, or the bare one that it
-// is compared with. It serves until it is killed.
+// Serve is a whole program, until it is killed. The address is the one to listen
+// on, or with ProgramCrowd the relay's, behind the number of peers and an @.
 func Serve(program, address string) error {
+	if program == ProgramCrowd {
+		return serveCrowd(address)
+	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err

@@ -1,0 +1,315 @@
+package server_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/gstpeer/gstpeer/internal/load"
+	"github.com/gstpeer/gstpeer/server"
+)
+
+// What follows are connections that break, misbehave or come in crowds. Those
+// who share a room or the relay with them must not notice more than a LEFT.
+
+// reset ends the connection by a TCP reset.
+func (c *client) reset() {
+	c.t.Helper()
+	if err := c.ws.NetConn().(*net.TCPConn).SetLinger(0); err != nil {
+		c.t.Fatal(err)
+	}
+	c.ws.Close()
+}
+
+func TestBrokenConnections(t *testing.T) {
+	for name, breakOff := range map[string]func(c *client){
+		"reset":              (*client).reset,
+		"end without close":  func(c *client) { c.ws.Close() },
+		"half closed":        func(c *client) { _ = c.ws.NetConn().(*net.TCPConn).CloseWrite() },
+		"end in a header":    func(c *client) { c.sendRaw([]byte{0x81}); c.ws.Close() },
+		"end in a message":   func(c *client) { c.sendRaw(maskedFrame(0x81, make([]byte, 100))[:50]); c.ws.Close() },
+		"end in a fragment":  func(c *client) { c.sendRaw(maskedFrame(0x01, []byte("ROOM"))); c.ws.Close() },
+		"reset in a message": func(c *client) { c.sendRaw(maskedFrame(0x81, make([]byte, 100))[:50]); c.reset() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := startRelay(t, server.Config{}, server.Patience{})
+			a, b := r.pairInRoom(t)
+			deaf := r.dialDeaf(t, "/", nil)
+			deaf.uid = id("broken")
+			deaf.send("HELLO " + deaf.uid)
+			deaf.send("ROOM " + id("room"))
+			a.wantNothing()
+			for _, c := range []*client{a, deaf} {
+				breakOff(c)
+			}
+			b.want("ROOM_PEER_LEFT " + a.uid)
+			b.wantNothing()
+			for _, c := range []*client{a, deaf} {
+				r.dial(t, "/").hello(c.uid) // free again
+			}
+		})
+	}
+}
+
+// TestResetWhileMuchIsQueued has the write, not the read, meet the reset.
+func TestResetWhileMuchIsQueued(t *testing.T) {
+	r := startRelay(t, server.Config{}, server.Patience{})
+	a := r.register(t, "a")
+	deaf := r.dialDeaf(t, "/", nil)
+	deaf.uid = id("deaf")
+	deaf.send("HELLO " + deaf.uid)
+	for answer := ""; answer != "SESSION_OK"; answer = a.next().text { // once its HELLO has come
+		a.send("SESSION " + deaf.uid)
+	}
+	filler := strings.Repeat("x", 512<<10)
+	for range 6 { // more than the kernel takes, less than is too much
+		a.send(filler)
+	}
+	deaf.reset()
+	a.wantClose(websocket.CloseNormalClosure, "")
+	r.dial(t, "/").hello(deaf.uid)
+}
+
+func TestFramesByteByByte(t *testing.T) {
+	r := startRelay(t, server.Config{}, server.Patience{})
+	a, b := r.session(t)
+	long := strings.Repeat("y", 300)
+	for _, text := range []string{"", "x", long} {
+		for _, part := range maskedFrame(0x81, []byte(text)) {
+			a.sendRaw([]byte{part})
+		}
+		b.want(text)
+	}
+	for _, part := range append(maskedFrame(0x02, []byte("in ")), maskedFrame(0x80, []byte("parts"))...) {
+		a.sendRaw([]byte{part})
+	}
+	b.wantBinary("in parts")
+}
+
+// TestManyFramesAtOnce puts frames of all kinds into one write, and their ends
+// beyond what the relay reads at a time.
+func TestManyFramesAtOnce(t *testing.T) {
+	r := startRelay(t, server.Config{}, server.Patience{})
+	a, b := r.session(t)
+	var wire []byte
+	const messages = 500
+	for i := range messages {
+		wire = append(wire, maskedFrame(0x81, fmt.Appendf(nil, "%d %s", i, strings.Repeat("z", i)))...)
+		if i%10 == 0 {
+			wire = append(wire, maskedFrame(0x89, []byte("ping"))...)
+		}
+	}
+	a.sendRaw(wire)
+	for i := range messages {
+		b.want(fmt.Sprintf("%d %s", i, strings.Repeat("z", i)))
+	}
+}
+
+func TestEndlessFragments(t *testing.T) {
+	r := startRelay(t, server.Config{}, server.Patience{})
+	a, b := r.pairInRoom(t)
+	endless := r.register(t, "endless")
+	endless.sendRaw(maskedFrame(0x01, nil))
+	empty := []byte(strings.Repeat(string(maskedFrame(0x00, nil)), 10_000))
+	endless.sendRaw(empty) // may go on: it takes no memory and keeps nobody waiting
+	a.send("ROOM_PEER_MSG " + b.uid + " hi")
+	b.want("ROOM_PEER_MSG " + a.uid + " hi")
+	kilobyte := maskedFrame(0x00, make([]byte, 1<<10))
+	for range 1025 {
+		endless.sendRaw(kilobyte)
+	}
+	endless.wantClose(websocket.CloseMessageTooBig, "")
+}
+
+// TestFloodOfPings comes from a peer that reads no pong.
+func TestFloodOfPings(t *testing.T) {
+	r := startRelay(t, server.Config{}, server.Patience{})
+	a, b := r.pairInRoom(t)
+	flood := r.dialDeaf(t, "/", nil)
+	flood.uid = id("flood")
+	flood.send("HELLO " + flood.uid)
+	ping := maskedFrame(0x89, make([]byte, 125))
+	pings := []byte(strings.Repeat(string(ping), 1000))
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for range 100 { // 12 MB, far more than the kernel holds of pongs
+			flood.sendRaw(pings)
+		}
+	})
+	for range 100 {
+		a.send("ROOM_PEER_MSG " + b.uid + " hi")
+		b.want("ROOM_PEER_MSG " + a.uid + " hi")
+	}
+	sending.Wait() // the relay read them all
+	last := make(chan struct{})
+	flood.ws.SetPongHandler(func(payload string) error {
+		if payload == "last" {
+			close(last)
+		}
+		return nil
+	})
+	flood.listen()
+	flood.want("HELLO")
+	flood.sendRaw(maskedFrame(0x89, []byte("last")))
+	select {
+	case <-last:
+	case <-time.After(patience):
+		t.Fatal("the last ping is not answered")
+	}
+	flood.enter(id("room")) // it is a peer as before
+}
+
+// TestFloodOfErrors comes from a peer that reads no reply.
+func TestFloodOfErrors(t *testing.T) {
+	r := startRelay(t, server.Config{Limits: server.Limits{QueuedBytes: 64 << 10}}, server.Patience{Closing: 100 * time.Millisecond})
+	a, b := r.pairInRoom(t)
+	flood := r.dialDeaf(t, "/", nil)
+	flood.uid = id("flood")
+	flood.send("HELLO " + flood.uid)
+	nonsense := []byte(strings.Repeat(string(maskedFrame(0x81, []byte("NONSENSE"))), 1000))
+	for {
+		if _, err := flood.ws.NetConn().Write(nonsense); err != nil {
+			break
+		}
+		a.send("ROOM_PEER_MSG " + b.uid + " hi")
+		b.want("ROOM_PEER_MSG " + a.uid + " hi")
+	}
+	r.dial(t, "/").hello(flood.uid)
+}
+
+// TestFloodOfConnections has connections without a request, with half of one,
+// with one that is none, and with a WebSocket that says nothing.
+func TestFloodOfConnections(t *testing.T) {
+	r := startRelay(t, server.Config{}, server.Patience{Hello: 2 * time.Second})
+	a, b := r.pairInRoom(t)
+	starts := []string{
+		"", "G", "GET / HTTP/1.1\r\nHost: x\r\nX: ", "\x16\x03\x01\x02\x00\x01", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+			"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
+	}
+	var flood sync.WaitGroup
+	for i := range 300 {
+		flood.Go(func() {
+			conn, err := net.Dial("tcp", r.url[len("ws://"):])
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			if _, err := conn.Write([]byte(starts[i%len(starts)])); err != nil {
+				return // answered already
+			}
+			if i%3 == 0 {
+				return
+			}
+			_ = conn.SetReadDeadline(time.Now().Add(patience))
+			buffer := make([]byte, 1024)
+			for err == nil {
+				_, err = conn.Read(buffer)
+			}
+			if os.IsTimeout(err) {
+				t.Errorf("%q: still connected", starts[i%len(starts)])
+			}
+		})
+	}
+	for range 100 {
+		a.send("ROOM_PEER_MSG " + b.uid + " hi")
+		b.want("ROOM_PEER_MSG " + a.uid + " hi")
+	}
+	flood.Wait()
+}
+
+// TestTalkBesideDeaf has others join, leave and talk beside a member that reads
+// nothing. How long their messages take is for the benchmark to say; here they
+// must not wait for anything that lasts.
+func TestTalkBesideDeaf(t *testing.T) {
+	r := startProgram(t, load.ProgramRelay, self(load.ProgramRelay))
+	s, err := load.Talk{Deaf: true, Duration: 2 * time.Second}.Measure(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d messages, p50 %v, p99 %v, max %v", s.Messages, s.P50, s.P99, s.Max)
+	if s.Messages < 10 || s.P99 > time.Second {
+		t.Errorf("%d messages, p99 %v: want 10 and less than a second, even on a busy machine", s.Messages, s.P99)
+	}
+}
+
+// TestIdlePeersLeaveNothing holds many registered peers for some pings, and then
+// has them all vanish at once.
+func TestIdlePeersLeaveNothing(t *testing.T) {
+	peers, keepalive := 1000, time.Second
+	if longTests() {
+		peers, keepalive = 10_000, 5*time.Second
+	}
+	r := startRelay(t, server.Config{Keepalive: keepalive}, server.Patience{})
+	r.register(t, "warm-up").leave()
+	r.wantPeers(t, 0)
+	memory, goroutines := footprint()
+
+	crowd := exec.Command(os.Args[0])
+	crowd.Env = append(os.Environ(), asProgram+"="+load.ProgramCrowd,
+		fmt.Sprintf("%s=%d@%s", asProgramAt, peers, strings.TrimPrefix(r.url, "ws://")))
+	crowd.Stderr = os.Stderr
+	if err := crowd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.wantPeers(t, peers)
+	held, _ := footprint()
+	t.Logf("%d bytes on the heap and stacks for each of %d peers", (held-memory)/peers, peers)
+	<-time.After(3 * keepalive) // those who did not answer would be gone
+	if got, _ := r.server.Population(); got != peers {
+		t.Errorf("%d of %d peers are left after 3 pings", got, peers)
+	}
+	if err := crowd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = crowd.Wait() // killed
+	r.wantPeers(t, 0)
+	const maps = 400 // bytes that Go's maps keep of an entry, for the next one
+	deadline := time.Now().Add(patience)
+	for {
+		memoryNow, goroutinesNow := footprint()
+		if memoryNow <= memory+peers*maps+1<<20 && goroutinesNow <= goroutines {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes and %d goroutines, had %d and %d before", memoryNow, goroutinesNow, memory, goroutines)
+		}
+		runtime.Gosched()
+	}
+}
+
+// wantPeers waits until the relay knows so many peers.
+func (r *relay) wantPeers(t *testing.T, want int) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(3 * patience)
+	for {
+		got, _ := r.server.Population()
+		if got == want {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%d peers, want %d", got, want)
+		}
+	}
+}
+
+// footprint is what is in use after a collection: of heap and stacks, in bytes.
+func footprint() (memory, goroutines int) {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int(stats.HeapAlloc + stats.StackInuse), runtime.NumGoroutine()
+}
