@@ -57,19 +57,44 @@ func TestRoomPeerMsgOutsideRoomCreatesNoRoom(t *testing.T) {
 func TestMembersDroppingTogether(t *testing.T) {
 	r := startRelay(t, server.Config{}, server.Patience{})
 	room := id("room")
-	witness := r.register(t, "witness")
-	witness.enter(room)
-	const members = 25
-	dropping := make([]*client, members)
-	for i := range dropping {
-		dropping[i] = r.register(t, "dropping")
-		dropping[i].send("ROOM " + room)
-		witness.want("ROOM_PEER_JOINED " + dropping[i].uid)
+	witnesses := []*client{r.register(t, "witness"), r.register(t, "witness"), r.register(t, "witness")}
+	for i, w := range witnesses {
+		w.enter(room, witnesses[:i]...)
+		for _, earlier := range witnesses[:i] {
+			earlier.want("ROOM_PEER_JOINED " + w.uid)
+		}
 	}
+	uids := make([]string, 25)
+	for i := range uids {
+		uids[i] = id("dropping")
+	}
+	for range rounds(10, 100) {
+		dropping := make([]*client, len(uids))
+		for i, uid := range uids { // the same ones each time: none is left behind
+			dropping[i] = r.dial(t, "/")
+			dropping[i].hello(uid)
+			dropping[i].send("ROOM " + room)
+			for _, w := range witnesses {
+				w.want("ROOM_PEER_JOINED " + uid)
+			}
+		}
+		dropTogether(dropping)
+		for _, w := range witnesses {
+			w.wantEachLeft(uids)
+			w.wantNothing()
+		}
+		if peers, _ := r.server.Population(); peers != len(witnesses) {
+			t.Fatalf("%d peers are registered, want %d", peers, len(witnesses))
+		}
+	}
+}
+
+// dropTogether ends connections at once. Some say goodbye.
+func dropTogether(clients []*client) {
 	var wait sync.WaitGroup
-	for i, c := range dropping {
+	for i, c := range clients {
 		wait.Go(func() {
-			if i%2 == 0 { // some say goodbye
+			if i%2 == 0 {
 				goodbye := websocket.FormatCloseMessage(websocket.CloseGoingAway, "")
 				_ = c.ws.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(patience))
 			}
@@ -77,22 +102,24 @@ func TestMembersDroppingTogether(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+// wantEachLeft asserts that one LEFT of each comes next, in any order.
+func (c *client) wantEachLeft(uids []string) {
+	c.t.Helper()
 	left := map[string]int{}
-	for range members {
-		uid, ok := strings.CutPrefix(witness.next().text, "ROOM_PEER_LEFT ")
+	for range uids {
+		uid, ok := strings.CutPrefix(c.next().text, "ROOM_PEER_LEFT ")
 		if !ok {
-			t.Fatal("want ROOM_PEER_LEFT only")
+			c.t.Fatal("want ROOM_PEER_LEFT only")
 		}
 		left[uid]++
 	}
-	witness.wantNothing()
-	for _, c := range dropping {
-		if left[c.uid] != 1 {
-			t.Errorf("%d LEFT of %s, want 1", left[c.uid], c.uid)
+	for _, uid := range uids {
+		if left[uid] != 1 {
+			c.t.Errorf("%d LEFT of %s, want 1", left[uid], uid)
 		}
-		r.dial(t, "/").hello(c.uid)
 	}
-	witness.leave()
 }
 
 func TestMemberThatDoesNotReadHoldsUpNobody(t *testing.T) {
