@@ -220,6 +220,9 @@ func (s *sender) receive(viewer, text string) error {
 		if r == nil {
 			return fmt.Errorf("%s answers no offer", viewer)
 		}
+		if r.connection.SignalingState() != webrtc.SignalingStateHaveLocalOffer {
+			return nil // it answers an offer that one of the viewer's has overtaken
+		}
 		err := r.accept(webrtc.SDPTypeAnswer, message.Description.SDP)
 		if errors.Is(err, webrtc.ErrUnsupportedCodec) {
 			return nil // a viewer may refuse what we offer
