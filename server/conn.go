@@ -107,7 +107,10 @@ func (c *conn) readMessage() (frame, error) {
 	if kind == websocket.TextMessage && !utf8.Valid(payload) {
 		return frame{}, errInvalidUTF8
 	}
-	f := frame{kind, payload}
+	f := frame{kind: kind, payload: payload}
+	if c.received.messages%measureEvery == 0 {
+		f.arrived = time.Since(epoch)
+	}
 	c.received.add(f)
 	return f, c.pace.spend(len(payload))
 }

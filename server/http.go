@@ -20,7 +20,7 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 	"media-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 
 // Handler answers for the relay on somebody else's HTTP server: WebSockets on /
-// and /ws, the page on /, /api/ice, and /health. Close ends the peers.
+// and /ws, the page on /, /api/ice, /health and /ready. Close ends the peers.
 func (s *Server) Handler() http.Handler {
 	return s.handler
 }
@@ -29,6 +29,7 @@ func (s *Server) routes() http.Handler {
 	page := secure(http.FileServerFS(web.Files))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", handleHealth)
+	mux.HandleFunc("GET /ready", s.handleReady)
 	mux.HandleFunc("GET /api/ice", s.handleICE)
 	mux.HandleFunc("GET /ws", s.handleWebSocket)
 	mux.Handle("GET /", page)
@@ -54,10 +55,21 @@ func secure(next http.Handler) http.Handler {
 	})
 }
 
+// handleHealth tells that the program works at all.
 func handleHealth(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write([]byte("OK\n")) // a client that is gone needs no answer
+}
+
+// handleReady tells whether new peers may come.
+func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
+	if !s.Ready() {
+		w.Header().Set("Cache-Control", "no-store")
+		http.Error(w, "relay shuts down", http.StatusServiceUnavailable)
+		return
+	}
+	handleHealth(w, r)
 }
 
 func newUpgrader(handshake time.Duration) websocket.Upgrader {
@@ -119,7 +131,7 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 		log:        s.log.With("remote", s.remote(r)),
 		writeEnded: make(chan struct{}),
 	}
-	socket.user, out.flush = c, c.flush
+	socket.user, out.flush, out.relayTime = c, c.flush, s.config.RelayTime
 	s.start(c)
 }
 

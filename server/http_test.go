@@ -79,7 +79,13 @@ func TestHandler(t *testing.T) {
 	c := r.register(t, "guest")
 	s.Close()
 	c.wantClose(1001, "relay shuts down")
-	if response, _ := get(t, r, "/ws"); response.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("after Close: %s, want 503", response.Status)
+	for path, want := range map[string]int{
+		"/ws":     http.StatusServiceUnavailable,
+		"/ready":  http.StatusServiceUnavailable,
+		"/health": http.StatusOK,
+	} {
+		if response, _ := get(t, r, path); response.StatusCode != want {
+			t.Errorf("%s after Close: %s, want %d", path, response.Status, want)
+		}
 	}
 }

@@ -13,10 +13,11 @@ import (
 type frame struct {
 	kind    int // websocket.TextMessage, BinaryMessage, PingMessage, PongMessage or CloseMessage
 	payload []byte
+	arrived time.Duration // since epoch, of a message that is timed; else 0
 }
 
 func textFrame(text string) frame {
-	return frame{websocket.TextMessage, []byte(text)}
+	return frame{kind: websocket.TextMessage, payload: []byte(text)}
 }
 
 // outbox is all that others may ask of a connection: messages, in order and
@@ -31,6 +32,7 @@ type outbox struct {
 	flush     func()        // writes what there is; nil when nobody will
 	ended     chan struct{} // closed once the connection has been told to end
 	kill      func()        // cuts the connection, whatever it is doing
+	relayTime Observer      // of Config.RelayTime
 	maxFrames int
 	maxBytes  int
 
@@ -128,7 +130,7 @@ func (o *outbox) ping() {
 func (o *outbox) answerPing(payload string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.pong = &frame{websocket.PongMessage, []byte(payload)}
+	o.pong = &frame{kind: websocket.PongMessage, payload: []byte(payload)}
 	o.rouse()
 }
 
@@ -230,7 +232,7 @@ func (o *outbox) end(code int, reason string, within time.Duration) {
 		}
 		return
 	}
-	o.closing = &frame{websocket.CloseMessage, websocket.FormatCloseMessage(code, reason)}
+	o.closing = &frame{kind: websocket.CloseMessage, payload: websocket.FormatCloseMessage(code, reason)}
 	o.killAt = killAt
 	o.killLate = time.AfterFunc(within, o.kill)
 	close(o.ended)
@@ -268,7 +270,7 @@ func (o *outbox) next(b *batch) bool {
 		o.pong = nil
 	}
 	if o.pings {
-		b.add(frame{websocket.PingMessage, o.history.ping()})
+		b.add(frame{kind: websocket.PingMessage, payload: o.history.ping()})
 		o.pings = false
 	}
 	for o.kept == nil && o.head+o.writing < len(o.frames) && b.add(o.frames[o.head+o.writing]) {
@@ -301,6 +303,9 @@ func (o *outbox) pop() {
 	o.head++
 	o.bytes -= len(f.payload)
 	o.sent.add(f)
+	if f.arrived != 0 && o.relayTime != nil {
+		o.relayTime.Observe((time.Since(epoch) - f.arrived).Seconds())
+	}
 	if o.history != nil && !o.greeting {
 		o.history.add(f)
 		o.pings = o.pings || o.history.due()

@@ -38,7 +38,7 @@ func cutFrame(wire []byte) (f frame, rest []byte) {
 	case 127:
 		length, header = int(binary.BigEndian.Uint64(wire[2:])), 10
 	}
-	return frame{int(wire[0] &^ 0x80), wire[header : header+length]}, wire[header+length:]
+	return frame{kind: int(wire[0] &^ 0x80), payload: wire[header : header+length]}, wire[header+length:]
 }
 
 func describe(f frame) string {
@@ -87,7 +87,7 @@ func assertEqual(t *testing.T, got []string, want ...string) {
 
 func TestOutboxBounds(t *testing.T) {
 	o := newOutbox(3, 10, nil)
-	if !o.send(frame{websocket.TextMessage, make([]byte, 11)}) {
+	if !o.send(frame{kind: websocket.TextMessage, payload: make([]byte, 11)}) {
 		t.Error("an empty outbox refuses a message")
 	}
 	if o.send(textFrame("x")) {
@@ -105,7 +105,7 @@ func TestOutboxBounds(t *testing.T) {
 	if got := drain(o); len(got) != 3 {
 		t.Errorf("got %q, want 3 messages", got)
 	}
-	if !o.send(frame{websocket.TextMessage, bytes.Repeat([]byte("x"), 10)}) || o.bytes != 10 {
+	if !o.send(frame{kind: websocket.TextMessage, payload: bytes.Repeat([]byte("x"), 10)}) || o.bytes != 10 {
 		t.Errorf("%d bytes counted, want 10", o.bytes)
 	}
 }
@@ -194,7 +194,7 @@ func TestHistoryForgets(t *testing.T) {
 	if lacking, ok := h.since(150); !ok || len(lacking) != 1 || h.bytes != 5 {
 		t.Errorf("%d messages of %d bytes, %v; want one of 5", len(lacking), h.bytes, ok)
 	}
-	h.add(frame{websocket.BinaryMessage, make([]byte, 1<<20+1)})
+	h.add(frame{kind: websocket.BinaryMessage, payload: make([]byte, 1<<20+1)})
 	if len(h.frames) != 0 || h.bytes != 0 || h.written() != 152 {
 		t.Errorf("%d messages of %d bytes; want none, for the last one is too big", len(h.frames), h.bytes)
 	}

@@ -60,6 +60,9 @@ type registry struct {
 	full  []*peer          // whose outbox refused a message; empty between operations
 	due   []*outbox        // that are to be flushed; empty between operations
 
+	sessions int          // how many there are
+	received [kinds]tally // from peers
+
 	flusher flusher
 }
 
@@ -127,6 +130,7 @@ func (r *registry) handle(p *peer, m message) error {
 		return nil
 	}
 	p.received++
+	r.received[kindOf(p, m)].add(m.frame)
 	if p.partner != nil {
 		r.send(p.partner, m.frame)
 		return nil
@@ -179,6 +183,7 @@ func (r *registry) call(p *peer, uid string) error {
 		return refuse("peer '%s' busy", uid)
 	}
 	p.partner, callee.partner = callee, p
+	r.sessions++
 	p.inSession.Store(true)
 	callee.inSession.Store(true)
 	r.send(p, textFrame(signalling.VerbSessionOK))
@@ -193,6 +198,7 @@ func (r *registry) remove(p *peer) {
 	delete(r.peers, p.uid)
 	if partner := p.partner; partner != nil {
 		p.partner, partner.partner = nil, nil
+		r.sessions--
 		// The partner's uid is free at once too: when it sees the close frame
 		// and comes back, its own past must not be in its way.
 		r.remove(partner)

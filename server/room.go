@@ -84,7 +84,7 @@ func (r *registry) obeyInRoom(p *peer, m message) error {
 	if m.frame.kind == websocket.TextMessage && m.err == nil {
 		switch m.command.Verb {
 		case signalling.VerbRoomPeerMsg:
-			return r.tell(p, m.command)
+			return r.tell(p, m)
 		case signalling.VerbRoomPeerList:
 			r.send(p, textFrame(signalling.VerbRoomPeerList+" "+p.room.uidsFor(p)))
 			return nil
@@ -94,7 +94,8 @@ func (r *registry) obeyInRoom(p *peer, m message) error {
 }
 
 // tell carries a text to another member of the room.
-func (r *registry) tell(p *peer, c signalling.Command) error {
+func (r *registry) tell(p *peer, m message) error {
+	c := m.command
 	to := r.peers[c.ID]
 	switch {
 	case to == nil:
@@ -105,6 +106,6 @@ func (r *registry) tell(p *peer, c signalling.Command) error {
 	text := make([]byte, 0, len(signalling.VerbRoomPeerMsg)+len(p.uid)+len(c.Text)+2)
 	text = append(text, signalling.VerbRoomPeerMsg+" "+p.uid+" "...)
 	text = append(text, c.Text...)
-	r.send(to, frame{websocket.TextMessage, text})
+	r.send(to, frame{kind: websocket.TextMessage, payload: text, arrived: m.frame.arrived})
 	return nil
 }

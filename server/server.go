@@ -71,6 +71,10 @@ type Config struct {
 	// 1008 "token expired".
 	KeepExpired bool
 
+	// RelayTime gets the seconds from the arrival of a message to its writing to
+	// another peer, of every 16th message of each peer. Without it none is timed.
+	RelayTime Observer
+
 	// ICE is what /api/ice tells peers about reaching one another.
 	ICE ICE
 }
@@ -129,6 +133,7 @@ type Server struct {
 	conns    map[*conn]struct{}
 	draining bool
 	closed   bool
+	sent     tally // to those that have gone
 }
 
 // New makes a relay that serves nothing yet. Its errors wrap ErrConfig.
@@ -264,8 +269,11 @@ func (s *Server) start(c *conn) {
 	s.conns[c] = struct{}{}
 	s.running.Go(func() {
 		c.run()
+		_, _, sent := c.out.depth()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.conns, c)
+		s.sent.messages += sent.messages
+		s.sent.bytes += sent.bytes
 	})
 }
