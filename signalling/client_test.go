@@ -388,6 +388,10 @@ func TestDialErrors(t *testing.T) {
 		{"ws://", "x", signalling.ErrURL, "names no host"},
 		{"ws://:8443", "x", signalling.ErrURL, "names no host"},
 		{"ws://me:secret@host", "x", signalling.ErrURL, "password"},
+		{"ftp://host?token=secret", "x", signalling.ErrURL, "want ws://host:port"},
+		{"ws://?token=secret", "x", signalling.ErrURL, "names no host"},
+		{"ws://host:port?token=secret", "x", signalling.ErrURL, "invalid port"},
+		{url + "/missing?token=secret", "x", signalling.ErrDial, "HTTP 404"},
 		{"", "x", signalling.ErrURL, "want ws://host:port"},
 	} {
 		client, err := signalling.Dial(testContext(t), signalling.ClientConfig{URL: c.url, UID: c.uid})
@@ -398,7 +402,7 @@ func TestDialErrors(t *testing.T) {
 			t.Errorf("%q as %q: %v; want %v that says %q", c.url, c.uid, err, c.want, c.says)
 		}
 		if strings.Contains(fmt.Sprint(err), "secret") {
-			t.Errorf("the error tells the password: %v", err)
+			t.Errorf("the error tells a secret: %v", err)
 		}
 	}
 }

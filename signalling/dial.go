@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/gorilla/websocket"
 )
@@ -45,7 +47,7 @@ func (r relay) String() string { return r.url.Scheme + "://" + r.url.Host }
 func relayURL(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+		return nil, fmt.Errorf("%w: %w", ErrURL, withoutURL(err))
 	}
 	switch u.Scheme {
 	case "http":
@@ -54,10 +56,10 @@ func relayURL(address string) (*url.URL, error) {
 		u.Scheme = "wss"
 	case "ws", "wss":
 	default:
-		return nil, fmt.Errorf("%w: want ws://host:port or wss://host:port, got %q", ErrURL, address)
+		return nil, fmt.Errorf("%w: want ws://host:port or wss://host:port, got %q", ErrURL, withoutQuery(address))
 	}
 	if u.Hostname() == "" {
-		return nil, fmt.Errorf("%w: %q names no host, want ws://host:port or wss://host:port", ErrURL, address)
+		return nil, fmt.Errorf("%w: %q names no host, want ws://host:port or wss://host:port", ErrURL, withoutQuery(address))
 	}
 	if u.User != nil {
 		return nil, fmt.Errorf("%w: a user name or password in it is not supported", ErrURL)
@@ -67,6 +69,21 @@ func relayURL(address string) (*url.URL, error) {
 	}
 	u.Fragment = ""
 	return u, nil
+}
+
+// withoutURL is what is wrong with a URL. Itself it may hold a token, which
+// belongs in no error.
+func withoutURL(err error) error {
+	var parsing *url.Error
+	if errors.As(err, &parsing) {
+		return parsing.Err
+	}
+	return err
+}
+
+func withoutQuery(address string) string {
+	address, _, _ = strings.Cut(address, "?")
+	return address
 }
 
 // connect opens a WebSocket, with what a relay needs to give a peer its place
@@ -137,16 +154,33 @@ func (r relay) explain(response *http.Response, err error) error {
 
 // explainStatus is about an answer that is no WebSocket.
 func (r relay) explainStatus(response *http.Response) error {
-	refused := response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden
-	switch {
-	case refused && r.token == "":
-		return fmt.Errorf("%w: %s answered HTTP %s: give one with --token", ErrTokenRefused, r, response.Status)
-	case refused:
-		return fmt.Errorf("%w: %s answered HTTP %s: give another one with --token", ErrTokenRefused, r, response.Status)
-	case response.StatusCode == http.StatusServiceUnavailable, response.StatusCode == http.StatusTooManyRequests:
-		return fmt.Errorf("%w: %s answered HTTP %s: try again later", ErrDial, r, response.Status)
+	why := ""
+	if line := plainLine(response); line != "" {
+		why = " (" + line + ")"
+	}
+	switch response.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		which := "one"
+		if r.token != "" {
+			which = "another one"
+		}
+		return fmt.Errorf("%w: %s answered HTTP %s%s: give %s with --token", ErrTokenRefused, r, response.Status, why, which)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		return fmt.Errorf("%w: %s answered HTTP %s%s: try again later", ErrDial, r, response.Status, why)
 	}
 	return fmt.Errorf("%w: %s answered HTTP %s instead of a WebSocket: is it a relay?", ErrDial, r, response.Status)
+}
+
+// plainLine is the body of an answer, if that is for people and short.
+func plainLine(response *http.Response) string {
+	const enough = 200
+	body, err := io.ReadAll(io.LimitReader(response.Body, enough+1))
+	line := strings.TrimSpace(string(body))
+	plain := strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain")
+	if err != nil || !plain || len(body) > enough || strings.ContainsFunc(line, unicode.IsControl) {
+		return ""
+	}
+	return line
 }
 
 // hello registers the uid, before anybody else uses the connection, and gives

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/gstpeer/gstpeer/internal/wire"
 	"github.com/gstpeer/gstpeer/server"
 	"github.com/gstpeer/gstpeer/signalling"
 )
@@ -54,9 +55,9 @@ func eventually(t *testing.T, what string, so func() bool) {
 
 // pairInRoom gives a client on a wire that can be cut, with a count of its
 // attempts to come back, and another client.
-func pairInRoom(t *testing.T, relay string) (w *wire, far, near *signalling.Client, attempts *attemptCounter) {
+func pairInRoom(t *testing.T, relay string) (w *wire.Wire, far, near *signalling.Client, attempts *attemptCounter) {
 	t.Helper()
-	w, through := newWire(t, relay)
+	w, through := wire.New(t, relay)
 	attempts = new(attemptCounter)
 	far = dial(t, signalling.ClientConfig{URL: through, UID: "far", Log: slog.New(attempts)})
 	join(t, far, "room")
@@ -94,13 +95,13 @@ func TestResumeLosesNothing(t *testing.T) {
 		exchange(20)
 		wantTexts(t, near, "far", sent-20, sent)
 		wantTexts(t, far, "near", sent-20, sent)
-		w.hold()
+		w.Hold()
 		exchange(20)
 		eventually(t, "loss in both directions", func() bool {
-			up, down := w.swallowed()
+			up, down := w.Swallowed()
 			return up > 0 && down > 0
 		})
-		w.cut()
+		w.Cut()
 		exchange(20)
 		wantTexts(t, near, "far", sent-40, sent) // and no PeerLeft, no PeerJoined
 		wantReconnecting(t, far, "")
@@ -112,7 +113,7 @@ func TestResumeLosesNothing(t *testing.T) {
 // TestResumeHalfOpen has the client know of the break, but not the relay.
 func TestResumeHalfOpen(t *testing.T) {
 	w, far, near, _ := pairInRoom(t, startRelay(t, server.Config{}))
-	w.cutNear()
+	w.CutNear()
 	sendTo(t, near, "far", "0")
 	wantReconnecting(t, far, "")
 	wantEvent(t, far, signalling.Resumed{})
@@ -125,13 +126,13 @@ func TestResumeHalfOpen(t *testing.T) {
 func TestRegistersAnew(t *testing.T) {
 	relay := startRelay(t, server.Config{ResumeGrace: -1})
 	w, far, near, _ := pairInRoom(t, relay)
-	w.hold()
+	w.Hold()
 	sendTo(t, far, "near", "for a peer that has seen us leave")
 	eventually(t, "loss on the wire", func() bool {
-		up, _ := w.swallowed()
+		up, _ := w.Swallowed()
 		return up > 0
 	})
-	w.cut()
+	w.Cut()
 	wantEvent(t, near, signalling.PeerLeft{UID: "far"})
 	wantReconnecting(t, far, "")
 	wantRejoined(t, far, "near")
@@ -244,7 +245,7 @@ func TestToken(t *testing.T) {
 	valid.Store(true)
 	url := relayOf(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer the-token" || !valid.Load() {
-			http.Error(w, "no", http.StatusForbidden)
+			http.Error(w, "not with that", http.StatusForbidden)
 			return
 		}
 		upgrade(t, w, r, func(ws *websocket.Conn) {
@@ -255,8 +256,8 @@ func TestToken(t *testing.T) {
 	})
 	for _, wrong := range []string{"", "another-token"} {
 		_, err := signalling.Dial(testContext(t), signalling.ClientConfig{URL: url, UID: "me", Token: wrong})
-		if !errors.Is(err, signalling.ErrTokenRefused) || wrong != "" && strings.Contains(err.Error(), wrong) {
-			t.Errorf("token %q: %v, want ErrTokenRefused, and not the token", wrong, err)
+		if !errors.Is(err, signalling.ErrTokenRefused) || !strings.Contains(err.Error(), "(not with that)") || wrong != "" && strings.Contains(err.Error(), wrong) {
+			t.Errorf("token %q: %v, want ErrTokenRefused with the reason, and not the token", wrong, err)
 		}
 	}
 	c := dial(t, signalling.ClientConfig{URL: url, UID: "me", Token: "the-token"})

@@ -109,10 +109,10 @@ func TestClientAtReferenceRelay(t *testing.T) {
 // that has no resumption, and does not give the uid away until it notices.
 func TestReconnectToReferenceRelay(t *testing.T) {
 	w, far, near, attempts := pairInRoom(t, startReference(t))
-	w.cutNear()
+	w.CutNear()
 	wantReconnecting(t, far, "")
 	eventually(t, "attempts in vain", func() bool { return attempts.Load() >= 2 })
-	w.cut()
+	w.Cut()
 	wantEvent(t, near, signalling.PeerLeft{UID: "far"})
 	wantRejoined(t, far, "near")
 	wantEvent(t, near, signalling.PeerJoined{UID: "far"})

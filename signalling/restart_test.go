@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gstpeer/gstpeer/internal/wire"
 	"github.com/gstpeer/gstpeer/server"
 	"github.com/gstpeer/gstpeer/signalling"
 )
@@ -211,7 +212,7 @@ func (b *breakable) breakAll() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, conn := range b.conns {
-		reset(conn)
+		wire.Reset(conn)
 	}
 }
 

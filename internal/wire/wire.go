@@ -1,4 +1,6 @@
-package signalling_test
+// Package wire stands between clients and a relay in tests, and breaks in the
+// ways in which networks do.
+package wire
 
 import (
 	"net"
@@ -7,8 +9,8 @@ import (
 	"testing"
 )
 
-// wire is what connects clients to a relay, and can be cut: a TCP proxy.
-type wire struct {
+// Wire is a TCP proxy that can be cut.
+type Wire struct {
 	target   string
 	listener net.Listener
 	running  sync.WaitGroup
@@ -26,24 +28,25 @@ type pair struct {
 	dangles   bool // the near end is gone, and the far one has not been told
 }
 
-// newWire gives a wire to a relay, and the relay's URL through it.
-func newWire(t *testing.T, relay string) (w *wire, url string) {
+// New makes a wire to a relay, until the test ends, and gives the relay's URL
+// through it. Both URLs are of the form ws://host:port.
+func New(t *testing.T, relay string) (w *Wire, url string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w = &wire{target: strings.TrimPrefix(relay, "ws://"), listener: listener, pairs: make(map[*pair]struct{})}
+	w = &Wire{target: strings.TrimPrefix(relay, "ws://"), listener: listener, pairs: make(map[*pair]struct{})}
 	w.running.Go(w.accept)
 	t.Cleanup(func() {
 		listener.Close()
-		w.cut()
+		w.Cut()
 		w.running.Wait()
 	})
 	return w, "ws://" + listener.Addr().String()
 }
 
-func (w *wire) accept() {
+func (w *Wire) accept() {
 	for {
 		near, err := w.listener.Accept()
 		if err != nil {
@@ -63,7 +66,7 @@ func (w *wire) accept() {
 	}
 }
 
-func (w *wire) pass(p *pair, from, to net.Conn) {
+func (w *Wire) pass(p *pair, from, to net.Conn) {
 	buffer := make([]byte, 4096)
 	for {
 		n, err := from.Read(buffer)
@@ -78,7 +81,7 @@ func (w *wire) pass(p *pair, from, to net.Conn) {
 }
 
 // lets tells whether bytes may pass.
-func (w *wire) lets(p *pair, from net.Conn, n int) bool {
+func (w *Wire) lets(p *pair, from net.Conn, n int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -93,7 +96,7 @@ func (w *wire) lets(p *pair, from net.Conn, n int) bool {
 }
 
 // ended takes the end of one side to the other.
-func (w *wire) ended(p *pair) {
+func (w *Wire) ended(p *pair) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !p.dangles {
@@ -103,44 +106,44 @@ func (w *wire) ended(p *pair) {
 	}
 }
 
-// hold has the wire swallow all that comes from now on, until it is cut.
-func (w *wire) hold() {
+// Hold has the wire swallow all that comes from now on, until it is cut.
+func (w *Wire) Hold() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.holds, w.up, w.down = true, 0, 0
 }
 
-// swallowed is how many bytes of each direction came since hold.
-func (w *wire) swallowed() (up, down int) {
+// Swallowed is how many bytes of each direction came since Hold.
+func (w *Wire) Swallowed() (up, down int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.up, w.down
 }
 
-// cut breaks all that is connected.
-func (w *wire) cut() {
+// Cut breaks all that is connected.
+func (w *Wire) Cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for p := range w.pairs {
-		reset(p.near)
-		reset(p.far)
+		Reset(p.near)
+		Reset(p.far)
 	}
 	clear(w.pairs)
 	w.holds = false
 }
 
-// cutNear breaks all that is connected on the clients' side. The relay is not told.
-func (w *wire) cutNear() {
+// CutNear breaks all that is connected on the clients' side. The relay is not told.
+func (w *Wire) CutNear() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for p := range w.pairs {
 		p.dangles = true
-		reset(p.near)
+		Reset(p.near)
 	}
 }
 
-// reset ends a connection without a word.
-func reset(conn net.Conn) {
+// Reset ends a connection without a word.
+func Reset(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // fails if it has ended, which is as well
 	}
