@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gstpeer/gstpeer/signalling"
@@ -59,6 +60,8 @@ type Peer struct {
 	ops       chan func() error
 	born      time.Time
 	connected *time.Timer // runs until the connection is there
+
+	flows atomic.Bool // media does; set by loop
 
 	// Owned by loop.
 	bin        *webrtcbin
@@ -300,6 +303,7 @@ func (p *Peer) start() error {
 		return nil
 	}
 	p.sending = true
+	p.flows.Store(true)
 	p.connected.Stop()
 	p.log.Info("peer connected", "after", time.Since(p.born).Round(time.Millisecond))
 	for _, s := range p.senders {
@@ -323,6 +327,7 @@ func (s *sender) send(ctx context.Context, subscription *Subscription) {
 // setState follows the connection.
 func (p *Peer) setState(state connectionState) error {
 	p.state = state
+	p.flows.Store(p.sending && state == stateConnected)
 	p.log.Debug("connection", "state", state)
 	switch state {
 	case stateFailed, stateClosed:

@@ -64,6 +64,34 @@ func (p *Pipeline) Remove(uid string) {
 	}
 }
 
+// Rejoin sets connections right with a room that was joined again after a while
+// without a relay. A connection that media flows on goes on, also if its remote
+// is not in the room: it may have lost the same relay. To the other members an
+// offer is made, and what else there was ends.
+func (p *Pipeline) Rejoin(members []string) {
+	for _, uid := range p.idle() {
+		p.Remove(uid)
+	}
+	for _, uid := range members {
+		if peer := p.peer(uid); peer == nil || !peer.flows.Load() {
+			p.Offer(uid)
+		}
+	}
+}
+
+// idle lists the peers that no media flows to.
+func (p *Pipeline) idle() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var uids []string
+	for uid, peer := range p.peers {
+		if !peer.flows.Load() {
+			uids = append(uids, uid)
+		}
+	}
+	return uids
+}
+
 // Peers is the number of remote peers that a connection exists or is made to.
 func (p *Pipeline) Peers() int {
 	p.mu.Lock()

@@ -1,0 +1,46 @@
+package pipeline
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+// TestRejoin comes back to a room in which much has changed.
+func TestRejoin(t *testing.T) {
+	p, board := openTest(t, nil)
+	watching := make(map[*remote]*receivedTrack)
+	for _, uid := range []string{"present", "absent"} { // who watch are not disturbed
+		r := newRemote(t, board, p, uid)
+		defer r.close()
+		r.offer(webrtc.RTPCodecTypeVideo)
+		watching[r] = r.awaitTrack()
+		watching[r].awaitFrames(t, 10)
+	}
+	for _, uid := range []string{"asked", "gone"} { // who have not heard of our offer
+		p.Offer(uid)
+	}
+	var offered []*remote
+	for _, uid := range []string{"asked", "new"} {
+		r := newRemote(t, board, p, uid)
+		defer r.close()
+		offered = append(offered, r)
+	}
+
+	p.Rejoin([]string{"present", "asked", "new"})
+	for _, r := range offered {
+		r.awaitTrack().awaitFrames(t, 10)
+	}
+	for r, track := range watching {
+		track.awaitFrames(t, track.snapshot().frames+10)
+		if gaps := track.snapshot().gaps; gaps != 0 || len(r.tracks) > 0 {
+			t.Errorf("%s: %d gaps, %d new tracks, want none", r.uid, gaps, len(r.tracks))
+		}
+	}
+	for limit := time.Now().Add(20 * time.Second); p.Peers() != 4; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("%d peers, want all but the one that is gone", p.Peers())
+		}
+	}
+}
