@@ -34,6 +34,7 @@ type flags struct {
 	Listen string `group:"Room" default:"127.0.0.1:8443" placeholder:"HOST:PORT" help:"Address of the built-in relay and page, unless --server is given; :8443 serves the whole network. Default: ${default}."`
 
 	Server   string `group:"Relay elsewhere" placeholder:"URL" help:"Relay to join instead of the built-in one: ws://HOST:PORT or wss://HOST:PORT."`
+	Token    string `group:"Relay elsewhere" placeholder:"TOKEN" help:"Token for a relay that wants one; better given in the environment, which others on this machine cannot read. Default: none."`
 	CAFile   string `group:"Relay elsewhere" name:"ca-file" placeholder:"FILE" help:"PEM file of the authority that signed the relay's certificate, beside the system's."`
 	Insecure bool   `group:"Relay elsewhere" help:"Do not check the relay's certificate: anybody on the way can then watch and replace the stream."`
 
@@ -47,6 +48,7 @@ type settings struct {
 	name   string
 	listen string
 	relay  string // URL; empty for the built-in one
+	token  string
 	tls    *tls.Config
 	log    *slog.Logger
 }
@@ -59,14 +61,14 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 	if !ok || err != nil {
 		return nil, err
 	}
-	s := &settings{room: f.Room, name: f.Name, listen: f.Listen, relay: f.Server, log: f.Logger(stderr)}
+	s := &settings{room: f.Room, name: f.Name, listen: f.Listen, relay: f.Server, token: f.Token, log: f.Logger(stderr)}
 	if s.name == "" {
 		s.name = hostName()
 	}
 	err = errors.Join(
 		f.checkMedia(),
-		signalling.CheckRoomID(s.room),
-		signalling.CheckUID(s.name),
+		forFlag("room", signalling.CheckRoomID(s.room)),
+		forFlag("name", signalling.CheckUID(s.name)),
 		f.readMedia(&s.media),
 	)
 	if err != nil {
@@ -100,18 +102,26 @@ func (f *flags) checkMedia() error {
 	return nil
 }
 
+// forFlag says which flag an error is about.
+func forFlag(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("--%s: %w", name, err)
+}
+
 func (f *flags) readMedia(c *pipeline.Config) error {
 	video, err := pipeline.ParseVideo(f.Video)
 	if err != nil {
-		return fmt.Errorf("--video: %w", err)
+		return forFlag("video", err)
 	}
 	audio, err := pipeline.ParseAudio(f.Audio)
 	if err != nil {
-		return fmt.Errorf("--audio: %w", err)
+		return forFlag("audio", err)
 	}
 	codecs, err := pipeline.ParseVideoCodecs(f.Codecs)
 	if err != nil {
-		return fmt.Errorf("--codecs: %w", err)
+		return forFlag("codecs", err)
 	}
 	*c = pipeline.Config{
 		Video: video, Audio: audio, Width: f.Width, Height: f.Height, FrameRate: f.FrameRate,

@@ -65,7 +65,7 @@ func streamHere(ctx context.Context, s *settings, listener net.Listener, stdout 
 
 // stream captures, joins the room, and serves its members until ctx ends.
 func stream(ctx context.Context, s *settings, ready func()) error {
-	client, err := signalling.Dial(ctx, signalling.ClientConfig{URL: s.relay, UID: s.name, TLS: s.tls, Log: s.log})
+	client, err := signalling.Dial(ctx, signalling.ClientConfig{URL: s.relay, UID: s.name, Token: s.token, TLS: s.tls, Log: s.log})
 	if errors.Is(err, signalling.ErrURL) {
 		return cli.UsageError{Err: fmt.Errorf("--server: %w", err)}
 	}
@@ -159,7 +159,7 @@ func serveRoom(ctx context.Context, client *signalling.Client, media *pipeline.P
 }
 
 // handle takes one event of the room. A peer that comes makes us an offer; to
-// those who were there before us we made one.
+// those who were there before us we made one. Without a relay media goes on.
 func handle(event signalling.Event, media *pipeline.Pipeline, log *slog.Logger) {
 	switch e := event.(type) {
 	case signalling.PeerJoined:
@@ -169,12 +169,15 @@ func handle(event signalling.Event, media *pipeline.Pipeline, log *slog.Logger) 
 		media.Remove(e.UID)
 	case signalling.Message:
 		handleMessage(e, media, log)
-	case signalling.Rejoined: // we are the newcomer again
-		for _, uid := range e.Members {
-			media.Offer(uid)
-		}
 	case signalling.RelayError:
 		log.Debug("relay", "error", e.Text)
+	case signalling.Reconnecting:
+		log.Warn("relay lost: who watches already goes on", "error", e.Cause)
+	case signalling.Resumed:
+		log.Info("relay back, nothing has changed")
+	case signalling.Rejoined:
+		log.Info("relay back, room joined again", "members", len(e.Members))
+		media.Rejoin(e.Members)
 	}
 }
 
