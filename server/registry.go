@@ -157,6 +157,7 @@ func (r *registry) obey(p *peer, m message) error {
 		return r.call(p, m.command.ID)
 	case signalling.VerbRoom:
 		if !p.grant.AllowsRoom(m.command.ID) {
+			r.refusals.count(RefusedToken)
 			return refuse("room '%s' is not allowed by the token", m.command.ID)
 		}
 		return r.join(p, m.command.ID)
@@ -172,6 +173,7 @@ func (r *registry) call(p *peer, uid string) error {
 	callee := r.peers[uid]
 	switch {
 	case !p.grant.AllowsSessions():
+		r.refusals.count(RefusedToken)
 		return refuse("sessions are not allowed by the token")
 	case callee == nil:
 		return refuse("peer '%s' not found", uid)

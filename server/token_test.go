@@ -109,6 +109,9 @@ func TestTokenLimitsRoom(t *testing.T) {
 	guest.enter("lab")
 	free.enter("lab", guest)
 	guest.want("ROOM_PEER_JOINED free")
+	if n := r.server.Refusals()[server.RefusedToken]; n != 2 {
+		t.Errorf("%d refusals are counted, want 2: the room and the session", n)
+	}
 }
 
 // TestTokenEnds has a token end that is within the leeway already.

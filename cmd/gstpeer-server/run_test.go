@@ -70,6 +70,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--listen=:http"}, "--listen wants host:port"},
 		{[]string{"--listen=localhost:70000"}, "--listen wants host:port"},
 		{[]string{"--resume-grace=-1s"}, "--resume-grace wants 0 or more"},
+		{[]string{"--drain=-1s"}, "--drain wants 0 or more"},
 		{[]string{"--allow-origin=app.example"}, "allowed origin wants https://host"},
 		{[]string{"--trusted-proxies=10.0.0.1"}, "--trusted-proxies"},
 		{[]string{"--tls-cert=c.pem"}, "--tls-cert and --tls-key want each other"},
