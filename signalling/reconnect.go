@@ -29,9 +29,12 @@ func (c *Client) register(ctx context.Context) (*websocket.Conn, Reply, error) {
 // reconnect gives the next connection, after the loss of one. The error is final.
 func (c *Client) reconnect(lost error) (*websocket.Conn, error) {
 	c.backlog.disconnect()
-	if c.away {
+	switch {
+	case c.closing.Err() != nil:
+		return nil, ErrClosed
+	case c.away:
 		c.log.Info("connected to the relay, but not for long", "error", lost)
-	} else if c.closing.Err() == nil {
+	default:
 		c.away = true
 		c.emit(Reconnecting{Cause: lost})
 	}
