@@ -48,9 +48,9 @@ func (f *acmeFlags) source(state string, log *slog.Logger) (*certificate.Source,
 		Log:       log,
 	}
 	if f.ACMEHTTP != "" {
-		listener, err := server.Listen(f.ACMEHTTP)
+		listener, err := server.ListenFor("--acme-http", f.ACMEHTTP)
 		if err != nil {
-			return nil, fmt.Errorf("--acme-http: %w", err)
+			return nil, err
 		}
 		acme.HTTP = listener
 	}
