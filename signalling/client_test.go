@@ -134,6 +134,62 @@ func TestClientJoinRefused(t *testing.T) {
 	}
 }
 
+// TestClientJoinAgain is refused by the relay, and then let into another room.
+func TestClientJoinAgain(t *testing.T) {
+	url := fakeRelay(t, func(ws *websocket.Conn) {
+		answer(ws, "HELLO")
+		answer(ws, "ERROR room is full")
+		answer(ws, "ROOM_OK a")
+		waitForEnd(ws)
+	})
+	c := dial(t, signalling.ClientConfig{URL: url, UID: "me"})
+	if _, err := c.Join(testContext(t), "full"); !errors.Is(err, signalling.ErrJoin) || !strings.Contains(err.Error(), "room is full") {
+		t.Errorf("got %v, want ErrJoin with what the relay says", err)
+	}
+	join(t, c, "room", "a")
+}
+
+// TestClientJoinUnanswered ends a Join that the relay does not answer.
+func TestClientJoinUnanswered(t *testing.T) {
+	url := fakeRelay(t, func(ws *websocket.Conn) {
+		answer(ws, "HELLO")
+		waitForEnd(ws)
+	})
+	impatient := dial(t, signalling.ClientConfig{URL: url, UID: "impatient"})
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := impatient.Join(over, "room"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	if _, err := impatient.Join(testContext(t), "room"); !errors.Is(err, signalling.ErrJoin) {
+		t.Errorf("got %v, want ErrJoin, since one is under way", err)
+	}
+	closed := dial(t, signalling.ClientConfig{URL: url, UID: "closed"})
+	time.AfterFunc(10*time.Millisecond, closed.Close)
+	if _, err := closed.Join(testContext(t), "room"); !errors.Is(err, signalling.ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+}
+
+// TestClientCloseUnanswered closes a client whose relay does not read.
+func TestClientCloseUnanswered(t *testing.T) {
+	over := make(chan struct{})
+	url := fakeRelay(t, func(ws *websocket.Conn) {
+		answer(ws, "HELLO")
+		<-over
+	})
+	t.Cleanup(func() { close(over) })
+	c := dial(t, signalling.ClientConfig{URL: url, UID: "me"})
+	for range 30 { // more than fits into sockets, so that the writing is stuck
+		sendTo(t, c, "x", strings.Repeat("x", signalling.MaxMessage-100))
+	}
+	start := time.Now()
+	c.Close()
+	if took := time.Since(start); took > 8*time.Second { // less than for a message
+		t.Errorf("Close took %v, want 2s", took)
+	}
+}
+
 func TestClientMessagesThatCannotBeSent(t *testing.T) {
 	url := startRelay(t, server.Config{})
 	c := dial(t, signalling.ClientConfig{URL: url, UID: "c"})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -174,6 +175,28 @@ func TestRelayThatCannotResume(t *testing.T) {
 	if first != second || second == third || len(first) < signalling.MinResumeSecret || len(third) < signalling.MinResumeSecret {
 		t.Errorf("secrets %q, %q, %q: want the first for the second time, then another one", first, second, third)
 	}
+}
+
+// TestRoomNeverAnswers is not let into its room, nor refused, at first. It runs
+// when GSTPEER_LONG is set.
+func TestRoomNeverAnswers(t *testing.T) {
+	if os.Getenv("GSTPEER_LONG") == "" {
+		t.Skip("GSTPEER_LONG=1 is not set")
+	}
+	connections := atomic.Int32{}
+	url := fakeRelay(t, func(ws *websocket.Conn) {
+		answer(ws, "HELLO")
+		if connections.Add(1) != 2 {
+			answer(ws, "ROOM_OK a")
+		}
+		if connections.Load() > 1 {
+			waitForEnd(ws)
+		}
+	})
+	c := dial(t, signalling.ClientConfig{URL: url, UID: "me", Keepalive: time.Second})
+	join(t, c, "room", "a")
+	wantReconnecting(t, c, "")
+	wantRejoined(t, c, "a")
 }
 
 // TestRoomRefusesAgain is let into its room only at the second try.
