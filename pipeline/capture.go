@@ -33,6 +33,7 @@ type capture struct {
 	deliver func(Kind, *gst.Caps, *gst.Buffer)
 
 	started map[Kind]*flag
+	loops   int // restarts of the pipeline; owned by run
 }
 
 // flag is raised once.
@@ -75,6 +76,7 @@ func (c *capture) run(ctx context.Context) error {
 		case !c.spec.loop:
 			return c.explain(errors.New("it ended"))
 		}
+		c.loops++
 		c.log.Debug("source starts again", "source", c.spec.name)
 	}
 }
@@ -101,7 +103,11 @@ func (c *capture) check() error {
 // play runs the pipeline from its start to its end; one that loops ends only if
 // it cannot go back to its beginning.
 func (c *capture) play(ctx context.Context) error {
-	pipeline, err := gst.NewPipelineFromString(c.spec.launch)
+	launch := c.spec.launch
+	if c.loops > 0 && c.spec.optional != "" && !c.started[c.spec.optional].isUp() {
+		launch = c.spec.alone // a branch that nothing ever reaches would keep it from going back
+	}
+	pipeline, err := gst.NewPipelineFromString(launch)
 	if err != nil {
 		return err
 	}
@@ -111,15 +117,12 @@ func (c *capture) play(ctx context.Context) error {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	var workers sync.WaitGroup
-	defer stopPipeline(c.log, c.spec.name, pipeline)
 	defer workers.Wait()
 	defer cancel(nil)
 	if err := startPipeline(c.log, c.spec.name, pipeline); err != nil {
-		if message := busError(bus, 0); message != nil {
-			return message
-		}
 		return err
 	}
+	defer stopPipeline(c.log, c.spec.name, pipeline)
 	workers.Go(func() { watchBus(ctx, bus, cancel) })
 	for {
 		if err := c.playOnce(ctx, pipeline); err != nil {
@@ -142,7 +145,7 @@ func (c *capture) playOnce(ctx context.Context, pipeline *gst.Pipeline) error {
 	for _, kind := range c.spec.kinds {
 		element, err := pipeline.GetElementByName(string(kind))
 		if err != nil {
-			return err
+			continue // it is the one that is not there
 		}
 		pullers.Go(func() {
 			defer release(element.Object)

@@ -26,8 +26,9 @@ type Codec struct {
 	ClockRate    int
 
 	// encoders are gst-launch fragments in the order of preference: the first
-	// one whose elements are all there is used. %d is the bitrate in the unit
-	// of the fragment, which is bits per second / bitrateUnit.
+	// one that is installed is used. %[1]d is the bitrate in the unit of the
+	// fragment, which is bits per second / bitrateUnit, %[2]d the greatest number
+	// of frames between keyframes.
 	encoders []encoderElement
 	// frameCaps are the caps of what the last element of the fragment gives.
 	frameCaps string
@@ -48,7 +49,7 @@ type encoderElement struct {
 }
 
 // The codecs. A picture is sent without B-frames and with keyframes on demand,
-// and at least every ten seconds.
+// and at the latest after ten seconds' worth of frames at the full frame rate.
 var (
 	// VP8 is what every WebRTC peer can decode (RFC 7742).
 	VP8 = &Codec{
@@ -101,8 +102,7 @@ var (
 // VideoCodecs is every codec for pictures, in the default order of preference.
 var VideoCodecs = []*Codec{VP8, H264}
 
-// parses says whether the codec's encoded stream needs h264parse before the
-// frames are whole, and is the fragment for it.
+// parser is the fragment that makes whole frames of what the encoder gives.
 func (c *Codec) parser() string {
 	if c == H264 {
 		return "! h264parse config-interval=-1 "
@@ -110,8 +110,8 @@ func (c *Codec) parser() string {
 	return ""
 }
 
-// encoderLaunch gives the fragment of the first encoder whose elements are
-// installed. Bitrate is in bits per second, keyframes come at the latest after
+// encoderLaunch gives the fragment of the first encoder that is installed.
+// Bitrate is in bits per second, keyframes come at the latest after
 // keyframeDistance frames.
 func (c *Codec) encoderLaunch(bitrate, keyframeDistance int) (string, error) {
 	var first error

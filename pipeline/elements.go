@@ -73,7 +73,10 @@ func releaseMini[T interface{ Unref() }](o T) {
 
 // changeTimeout bounds every change of state: a device that hangs must not hang
 // us.
-const changeTimeout = 10 * time.Second
+const changeTimeout = 5 * time.Second
+
+// errHangs is for what does not change its state in time.
+var errHangs = fmt.Errorf("it does not start within %s", changeTimeout)
 
 // within runs a change of state and says whether it came to its end in time. One
 // that did not is left behind with all that it holds, since nothing can end it.
@@ -92,13 +95,22 @@ func within(log *slog.Logger, what string, change func()) bool {
 	}
 }
 
-// startPipeline sets a pipeline playing.
+// startPipeline sets a pipeline playing. One that fails is stopped again.
 func startPipeline(log *slog.Logger, what string, pipeline *gst.Pipeline) error {
 	result := make(chan error, 1)
 	if !within(log, what, func() { result <- pipeline.SetState(gst.StatePlaying) }) {
-		return fmt.Errorf("it does not start within %s", changeTimeout)
+		return errHangs
 	}
-	return <-result
+	err := <-result
+	if err == nil {
+		return nil
+	}
+	bus := pipeline.GetPipelineBus()
+	if message := busError(bus, 0); message != nil { // it knows better
+		err = message
+	}
+	stopPipeline(log, what, pipeline)
+	return err
 }
 
 // stopPipeline ends a pipeline, and with it every wait in it. It releases it

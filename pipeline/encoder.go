@@ -26,6 +26,7 @@ type liveEncoder struct {
 	log    *slog.Logger
 
 	demand chan bool // holds the newest wish
+	failed *flag     // it will not run again
 
 	mu   sync.Mutex
 	caps string       // of the raw media; empty before the first
@@ -34,7 +35,7 @@ type liveEncoder struct {
 }
 
 func newLiveEncoder(codec *Codec, launch string, log *slog.Logger) *liveEncoder {
-	e := &liveEncoder{codec: codec, launch: launch, log: log.With("codec", codec.Name), demand: make(chan bool, 1)}
+	e := &liveEncoder{codec: codec, launch: launch, log: log.With("codec", codec.Name), demand: make(chan bool, 1), failed: newFlag()}
 	e.track = newTrack(codec, e)
 	return e
 }
@@ -106,9 +107,12 @@ func (e *liveEncoder) encodeOnDemand(ctx context.Context) error {
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	var workers sync.WaitGroup
-	defer stopPipeline(e.log, e.codec.Name+" encoder", pipeline)
 	defer workers.Wait()
 	defer cancel(nil)
+	if err := startPipeline(e.log, e.codec.Name+" encoder", pipeline); err != nil {
+		return err
+	}
+	defer stopPipeline(e.log, e.codec.Name+" encoder", pipeline)
 	if err := e.attach(pipeline, out); err != nil {
 		return err
 	}
@@ -138,14 +142,10 @@ func (e *liveEncoder) untilUnwanted(ctx context.Context) error {
 	}
 }
 
-// attach starts the pipeline and opens it for raw media.
+// attach opens the pipeline for raw media.
 func (e *liveEncoder) attach(pipeline *gst.Pipeline, out *gst.Element) error {
 	in, err := pipeline.GetElementByName("in")
 	if err != nil {
-		return err
-	}
-	if err := startPipeline(e.log, e.codec.Name+" encoder", pipeline); err != nil {
-		release(in.Object)
 		return err
 	}
 	e.track.reset()

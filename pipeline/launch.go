@@ -14,6 +14,8 @@ type captureSpec struct {
 	// launch is the gst-launch description; each kind it delivers ends in an
 	// appsink named after the kind.
 	launch string
+	// alone is launch without the optional kind.
+	alone string
 	// needs are elements whose absence is worth a better message than GStreamer's.
 	needs []string
 	// kinds are what it delivers; optional says which of them may not be there.
@@ -42,7 +44,7 @@ func captureSpecs(c Config) ([]captureSpec, error) {
 // videoSpec is the capture of the picture, and of the sound that comes with it.
 func videoSpec(c Config, withSound, soundOptional bool) captureSpec {
 	s := captureSpec{name: "video source " + c.Video.String(), kinds: []Kind{Video}}
-	sync := false
+	sync, sound := false, ""
 	arg := c.Video.argument
 	own := fmt.Sprintf("! decodebin ! queue max-size-buffers=4 %s", videoTail(c))
 	switch c.Video.kind {
@@ -62,38 +64,35 @@ func videoSpec(c Config, withSound, soundOptional bool) captureSpec {
 		s.hint = "it needs an X11 display: set DISPLAY"
 		s.launch = fmt.Sprintf("ximagesrc use-damage=false show-pointer=true ! video/x-raw,framerate=%d/1 %s", c.FrameRate, videoTail(c))
 	case sourceLaunch:
+		sync = true // a fragment need not be live; one that is loses no time by it
 		s.hint = "try it with gst-launch-1.0 and \"! autovideosink\" at its end"
 		s.launch = arg + " " + own
 	case sourceRTSP:
 		s.needs = []string{"rtspsrc"}
 		s.hint = "check address, user and password"
 		s.launch = fmt.Sprintf("rtspsrc name=in latency=100 location=%s in. ! application/x-rtp,media=video %s", quote(arg), own)
-		if withSound {
-			s.launch += " " + appsink(Video, sync) + " in. ! application/x-rtp,media=audio ! decodebin ! queue " + audioTail
-		}
+		sound = "in. ! application/x-rtp,media=audio ! decodebin ! queue " + audioTail
 	case sourceFile:
 		s.loop, sync = true, true
 		s.hint = "is it a video file, and is its decoder installed (gstreamer1.0-libav)?"
 		s.launch = fmt.Sprintf("filesrc location=%s ! decodebin name=in in. ! queue %s", quote(arg), videoTail(c))
-		if withSound {
-			s.launch += " " + appsink(Video, sync) + " in. ! queue " + audioTail
-		}
+		sound = "in. ! queue " + audioTail
 	}
-	last := Video
+	s.launch += " " + appsink(Video, sync)
 	if withSound {
-		last = Audio
 		s.kinds = append(s.kinds, Audio)
 		if soundOptional {
-			s.optional = Audio
+			s.optional, s.alone = Audio, s.launch
 		}
+		s.launch += " " + sound + " " + appsink(Audio, sync)
 	}
-	s.launch += " " + appsink(last, sync)
 	return s
 }
 
 // audioSpec is the capture of sound alone.
 func audioSpec(audio Source) captureSpec {
 	s := captureSpec{name: "audio source " + audio.String(), kinds: []Kind{Audio}}
+	sync := false
 	switch audio.kind {
 	case sourceTest:
 		s.needs = []string{"audiotestsrc"}
@@ -110,33 +109,38 @@ func audioSpec(audio Source) captureSpec {
 		s.hint = "check the device (arecord -L lists them) and that you may read it (group audio)"
 		s.launch = "alsasrc buffer-time=40000 latency-time=10000 device=" + quote(audio.argument)
 	case sourceLaunch:
+		sync = true // as with pictures
 		s.hint = "try it with gst-launch-1.0 and \"! autoaudiosink\" at its end"
 		s.launch = audio.argument + " ! decodebin"
 	}
-	s.launch += " ! queue " + audioTail + " " + appsink(Audio, false)
+	s.launch += " ! queue " + audioTail + " " + appsink(Audio, sync)
 	return s
 }
 
 // cameraCaps ask a camera for a picture no larger than wanted: without them
-// some deliver their largest at two frames a second.
+// some deliver their largest at two frames a second. A camera that has none so
+// small may deliver what it has, to be scaled.
 func cameraCaps(c Config) string {
 	size := fmt.Sprintf("width=(int)[1,%d],height=(int)[1,%d],framerate=(fraction)[1/1,%d/1]",
 		orElse(c.Width, 1280), orElse(c.Height, 720), c.FrameRate)
-	return fmt.Sprintf("capsfilter caps=\"video/x-raw,%s;image/jpeg,%[1]s;video/x-h264,%[1]s\"", size)
+	return fmt.Sprintf("capsfilter caps=\"video/x-raw,%s;image/jpeg,%[1]s;video/x-h264,%[1]s;video/x-raw;image/jpeg;video/x-h264\"", size)
 }
 
 // videoTail gives pictures the wanted size, and drops those that come faster
 // than wanted; it never waits for a next one.
 func videoTail(c Config) string {
-	size := ""
-	if c.Width > 0 {
-		size += fmt.Sprintf(",width=%d", c.Width)
-	}
-	if c.Height > 0 {
-		size += fmt.Sprintf(",height=%d", c.Height)
-	}
+	size := dimension("width", c.Width) + dimension("height", c.Height)
 	return fmt.Sprintf("! videorate drop-only=true max-rate=%d ! videoconvert ! videoscale add-borders=true"+
 		" ! video/x-raw,format=I420,pixel-aspect-ratio=1/1%s", c.FrameRate, size)
+}
+
+// dimension is a size in caps. The source's own is made even, without which no
+// H.264 encoder starts.
+func dimension(name string, pixels int) string {
+	if pixels > 0 {
+		return fmt.Sprintf(",%s=%d", name, pixels)
+	}
+	return fmt.Sprintf(",%s=(int)[2,16384,2]", name)
 }
 
 const audioTail = "! audioconvert ! audioresample ! audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=2"

@@ -192,7 +192,8 @@ func TestParseDescriptionRefuses(t *testing.T) {
 		"no setup":             {without("a=setup"), "a=setup"},
 		"BUNDLE names nobody":  {strings.ReplaceAll(good, "BUNDLE 0 1", "BUNDLE 0 1 7"), `"7"`},
 		"unknown media":        {strings.ReplaceAll(good, "m=video", "m=text"), `"text"`},
-		"not UTF-8":            {good + "a=\xff\r\n", "UTF-8"},
+		"not UTF-8":            {good + "a=\xff\r\n", "not text"},
+		"NUL":                  {good + "a=x\x00y\r\n", "not text"},
 		"payload type too big": {strings.ReplaceAll(good, "a=rtpmap:96", "a=rtpmap:196"), "payload type"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -221,4 +222,72 @@ func FuzzParseDescription(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestFitForICE(t *testing.T) {
+	for candidate, want := range map[string]bool{
+		"candidate:1 1 UDP 2130706431 192.0.2.1 40000 typ host":                                         true,
+		"candidate:1 1 udp 1694498815 192.0.2.1 40000 typ srflx raddr 10.0.0.1 rport 5000 generation 0": true,
+		"candidate:1 1 udp 2113937151 4f1c1d8a-0f2a-4d0f-8d5e-2b1f6a4d1c11.local 40000 typ host":        true,
+		"": false, "candidate:": false, "candidate:1 1 UDP 1 192.0.2.1 9 typ": false,
+		"candidate:1 0 UDP 2130706431 192.0.2.1 40000 typ host":                                    false,
+		"candidate:1 4294967295 UDP 2130706431 192.0.2.1 40000 typ host":                           false,
+		"candidate:1 1 TCP 2105524479 192.0.2.1 22 typ host tcptype passive":                       false,
+		"candidate:1 1 UDP 2130706431 192.0.2.1 70000 typ host":                                    false,
+		"candidate:1 1 UDP 99999999999 192.0.2.1 40000 typ host":                                   false,
+		"candidate:1 1 UDP 2130706431 192.0.2.1 40000 typ ghost":                                   false,
+		"candidate:" + strings.Repeat("1", maxCandidateSize) + " 1 UDP 1 192.0.2.1 40000 typ host": false,
+	} {
+		if got := fitForICE(candidate); got != want {
+			t.Errorf("fitForICE(%.80q) is %t", candidate, got)
+		}
+	}
+}
+
+// TestManyOffers: a remote that offers anew all the time holds little.
+func TestManyOffers(t *testing.T) {
+	p, board := openTest(t, nil)
+	before := currentHoldings(t)
+	offer := pionOffer(t)
+	most := 0
+	for i := range 200 {
+		lines := strings.SplitN(offer, "\r\n", 3)
+		lines[1] = fmt.Sprintf("o=- %d 2 IN IP4 0.0.0.0", i+1)
+		p.HandleDescription("restless", signalling.Description{Type: signalling.Offer, SDP: strings.Join(lines, "\r\n")})
+		most = max(most, webrtcbinsAlive()-before.webrtcbins)
+	}
+	if most > 2 {
+		t.Errorf("200 offers led to %d webrtcbins at once, want one or two", most)
+	}
+	r := newRemote(t, board, p, "restless")
+	defer r.close()
+	r.offer(webrtc.RTPCodecTypeVideo)
+	r.awaitTrack().awaitFrames(t, 10)
+}
+
+// TestRemoteRenegotiates: a viewer may stop to receive, which ends nothing else.
+func TestRemoteRenegotiates(t *testing.T) {
+	p, board := openTest(t, nil)
+	r := newRemote(t, board, p, "viewer")
+	defer r.close()
+	r.offer(webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio)
+	first, second := r.awaitTrack(), r.awaitTrack()
+	first.awaitFrames(t, 10)
+	second.awaitFrames(t, 10)
+	for _, transceiver := range r.pc.GetTransceivers() {
+		if transceiver.Kind() == webrtc.RTPCodecTypeVideo {
+			if err := transceiver.Stop(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.offer()
+	sound := first
+	if second.kind == webrtc.RTPCodecTypeAudio {
+		sound = second
+	}
+	sound.awaitFrames(t, sound.snapshot().frames+50)
+	if p.Peers() != 1 {
+		t.Error("the peer has ended")
+	}
 }

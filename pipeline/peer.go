@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,8 +21,6 @@ const (
 	// operationTimeout bounds one step of webrtcbin.
 	operationTimeout = 10 * time.Second
 	maxOperations    = 256
-	maxCandidates    = 128
-	maxCandidateSize = 1024
 )
 
 // Errors that end a peer.
@@ -50,7 +47,8 @@ var errRemoved = errors.New("removed")
 type Peer struct {
 	// Static.
 	uid       string
-	with      session // of the remote's offer; zero if we offer
+	with      session         // of the remote's offer; zero if we offer
+	after     <-chan struct{} // closed when what had our place is gone; nil if nothing had
 	pipeline  *Pipeline
 	signaller Signaller
 	log       *slog.Logger
@@ -65,13 +63,14 @@ type Peer struct {
 
 	// Owned by loop.
 	bin        *webrtcbin
-	described  bool // by the remote
-	mlines     int  // of the remote's last offer
+	ufrag      string // of the remote's description; empty before it
+	mlines     int    // of the remote's last offer
 	senders    []*sender
 	state      connectionState
 	negotiated bool
 	sending    bool
 	candidates int
+	localNames int
 	feeding    sync.WaitGroup
 }
 
@@ -84,12 +83,13 @@ type sender struct {
 	codec   *Codec
 	payload int
 	feed    *feed
+	frames  *Subscription // nil before the connection is there
 }
 
-func newPeer(p *Pipeline, uid string, with session) *Peer {
+func newPeer(p *Pipeline, uid string, with session, after <-chan struct{}) *Peer {
 	ctx, end := context.WithCancelCause(context.Background())
 	peer := &Peer{
-		uid: uid, with: with, pipeline: p, signaller: p.signaller, log: p.log.With("peer", uid),
+		uid: uid, with: with, after: after, pipeline: p, signaller: p.signaller, log: p.log.With("peer", uid),
 		ctx: ctx, end: end, done: make(chan struct{}), ops: make(chan func() error, maxOperations), born: time.Now(),
 	}
 	peer.connected = time.AfterFunc(p.connectTimeout, func() {
@@ -113,16 +113,23 @@ func (p *Peer) loop() {
 	defer close(p.done)
 	defer func() { p.pipeline.forget(p, context.Cause(p.ctx)) }()
 	defer p.connected.Stop()
-	bin, err := newWebrtcbin(p, p.pipeline.clock, p.pipeline.baseTime, p.pipeline.loopback)
-	if err != nil {
+	if p.after != nil {
+		<-p.after // so that a remote holds one webrtcbin, however often it offers anew
+	}
+	if p.ctx.Err() != nil {
+		return
+	}
+	if err := p.open(); err != nil {
 		p.end(err)
 		return
 	}
-	p.bin = bin
 	defer p.close()
 	for {
 		select {
 		case op := <-p.ops:
+			if p.ctx.Err() != nil {
+				return
+			}
 			if err := op(); err != nil {
 				p.end(err)
 			}
@@ -132,12 +139,23 @@ func (p *Peer) loop() {
 	}
 }
 
+func (p *Peer) open() error {
+	var bin *webrtcbin
+	var err error
+	if !within(p.log, "webrtcbin", func() { bin, err = newWebrtcbin(p, p.pipeline.clock, p.pipeline.baseTime) }) {
+		return errHangs
+	}
+	p.bin = bin
+	return err
+}
+
 // close gives back everything that the peer holds.
 func (p *Peer) close() {
-	if within(p.log, "webrtcbin", p.bin.stop) {
+	within(p.log, "webrtcbin", func() {
+		p.bin.stop()
 		p.feeding.Wait()
 		p.bin.free()
-	}
+	})
 }
 
 // operation is the context of one step of webrtcbin.
@@ -149,7 +167,7 @@ func (p *Peer) operation() (context.Context, context.CancelFunc) {
 func (p *Peer) offer() error {
 	ctx, cancel := p.operation()
 	defer cancel()
-	for _, kind := range p.pipeline.Kinds() {
+	for _, kind := range p.pipeline.kinds() {
 		s := &sender{kind: kind, ssrc: newSSRC()}
 		p.senders = append(p.senders, s)
 		p.bin.addTransceiver(sendOnly, kind, offerCaps(p.pipeline.codecs(kind), s.ssrc))
@@ -161,17 +179,19 @@ func (p *Peer) offer() error {
 	if err := p.bin.setLocal(ctx, d); err != nil {
 		return err
 	}
-	return p.signaller.SendDescription(p.uid, d)
+	return p.signaller.SendDescription(ctx, p.uid, d)
 }
 
 // isWith says whether the peer was made for an offer of this remote
 // RTCPeerConnection: another offer of it renegotiates.
-func (p *Peer) isWith(s session) bool { return p.with == s && s != (session{}) }
+func (p *Peer) isWith(s session) bool {
+	return p.with == s && s != (session{}) && p.ctx.Err() == nil
+}
 
 // acceptAnswer takes the remote's choice of codecs for our offer.
 func (p *Peer) acceptAnswer(r remoteDescription) error {
 	switch {
-	case p.with != (session{}) || p.described:
+	case p.with != (session{}) || p.ufrag != "":
 		p.log.Debug("answer ignored: there was no offer, or an answer before")
 		return nil
 	case len(r.sections) != len(p.senders):
@@ -202,22 +222,40 @@ func (p *Peer) acceptAnswer(r remoteDescription) error {
 	}
 	ctx, cancel := p.operation()
 	defer cancel()
+	if err := p.setRemote(ctx, r); err != nil {
+		return err
+	}
+	return p.connect()
+}
+
+// setRemote gives webrtcbin a description of the remote, and the candidates
+// that came with it.
+func (p *Peer) setRemote(ctx context.Context, r remoteDescription) error {
 	if err := p.bin.setRemote(ctx, r.Description); err != nil {
 		return err
 	}
-	p.described = true
-	return p.connect()
+	p.ufrag = r.ufrag
+	for _, c := range r.candidates {
+		if err := p.addCandidate(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // answer answers an offer of the remote with what it can receive of our tracks.
 func (p *Peer) answer(r remoteDescription) error {
+	again := p.ufrag != ""
+	if again && p.ufrag != r.ufrag {
+		// An answer would end the media that still flows.
+		p.log.Warn("offer ignored: it restarts ICE, which webrtcbin cannot; a new RTCPeerConnection would do")
+		return nil
+	}
 	ctx, cancel := p.operation()
 	defer cancel()
-	if err := p.bin.setRemote(ctx, r.Description); err != nil {
+	if err := p.setRemote(ctx, r); err != nil {
 		return err
 	}
-	again := p.described
-	p.described = true
 	missed := p.choose(r.sections)
 	reply, err := p.bin.create(ctx, signalling.Answer)
 	if err != nil {
@@ -231,22 +269,30 @@ func (p *Peer) answer(r remoteDescription) error {
 	}
 	// The answer is sent even if nothing will be: the remote then knows, and
 	// can say so.
-	if err := p.signaller.SendDescription(p.uid, reply); err != nil {
+	if err := p.signaller.SendDescription(ctx, p.uid, reply); err != nil {
 		return err
 	}
 	switch {
-	case again:
-		return nil
 	case len(p.senders) == 0:
 		return missed
+	case again:
+		return nil
 	}
 	return p.connect()
 }
 
-// choose decides what is sent on each m-line of an offer that is new. The error
-// says why nothing is, if nothing is.
+// choose decides what is sent on each m-line of an offer that is new, and ends
+// what the remote wants no longer on the others. The error says why nothing is
+// sent, if nothing is.
 func (p *Peer) choose(sections []section) (missed error) {
 	missed = ErrNothingWanted
+	p.senders = slices.DeleteFunc(p.senders, func(s *sender) bool {
+		unwanted := s.mline < len(sections) && !sections[s.mline].wants
+		if unwanted && s.frames != nil {
+			s.frames.Close()
+		}
+		return unwanted
+	})
 	for i, section := range sections {
 		if i < p.mlines || section.kind == "" {
 			continue
@@ -307,17 +353,17 @@ func (p *Peer) start() error {
 	p.connected.Stop()
 	p.log.Info("peer connected", "after", time.Since(p.born).Round(time.Millisecond))
 	for _, s := range p.senders {
-		subscription := p.pipeline.tracks[s.codec].Subscribe()
-		p.feeding.Go(func() { s.send(p.ctx, subscription) })
+		s.frames = p.pipeline.tracks[s.codec].Subscribe()
+		p.feeding.Go(func() { s.send(p.ctx) })
 	}
 	return nil
 }
 
-// send pushes frames until the peer or the track ends.
-func (s *sender) send(ctx context.Context, subscription *Subscription) {
-	defer subscription.Close()
+// send pushes frames until the peer, the track or the remote's interest ends.
+func (s *sender) send(ctx context.Context) {
+	defer s.frames.Close()
 	for {
-		frame, err := subscription.Next(ctx)
+		frame, err := s.frames.Next(ctx)
 		if err != nil || !s.feed.push(frame) {
 			return
 		}
@@ -346,14 +392,15 @@ func (p *Peer) addCandidate(c signalling.Candidate) error {
 		return nil
 	case p.candidates > maxCandidates:
 		return fmt.Errorf("%w: more than %d candidates", ErrFlooded, maxCandidates)
-	case len(c.Candidate) > maxCandidateSize || !strings.HasPrefix(c.Candidate, "candidate:") || strings.ContainsAny(c.Candidate, "\r\n\x00"):
-		p.log.Debug("remote candidate ignored: not one")
+	case !fitForICE(c.Candidate):
+		p.log.Debug("remote candidate ignored: not one for UDP")
 		return nil
-	case !p.described:
-		p.log.Debug("remote candidate ignored: it came before its description")
-		return nil
+	case isLocalName(c.Candidate):
+		if p.localNames++; p.localNames > maxLocalNames {
+			return nil
+		}
 	}
-	p.bin.addCandidate(c)
+	p.bin.addCandidate(c) // which keeps it until the description is there
 	return nil
 }
 
@@ -368,7 +415,7 @@ func (p *Peer) requestKeyframe() error {
 }
 
 func (p *Peer) onCandidate(c signalling.Candidate) {
-	p.post(func() error { return p.signaller.SendCandidate(p.uid, c) })
+	p.post(func() error { return p.signaller.SendCandidate(p.ctx, p.uid, c) })
 }
 
 func (p *Peer) onConnectionState(s connectionState) {

@@ -24,7 +24,7 @@ func (p *Pipeline) HandleDescription(uid string, d signalling.Description) {
 		return
 	}
 	if err != nil {
-		p.log.Warn("offer refused", "peer", uid, "error", err)
+		p.log.Warn("offer ignored", "peer", uid, "error", err)
 		return
 	}
 	peer := p.peer(uid)
@@ -92,31 +92,35 @@ func (p *Pipeline) idle() []string {
 	return uids
 }
 
-// Peers is the number of remote peers that a connection exists or is made to.
-func (p *Pipeline) Peers() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.peers)
-}
-
 func (p *Pipeline) peer(uid string) *Peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.peers[uid]
 }
 
+// maxPeers bounds what remotes can make this process hold: each peer takes some
+// ten descriptors and threads, and GLib aborts when there are no more.
+const maxPeers = 1000
+
 // replace makes a peer and ends the one that has its place. It returns nil
-// after Close.
+// after Close, and when there are too many.
 func (p *Pipeline) replace(uid string, with session) *Peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	old := p.peers[uid]
+	switch {
+	case p.closed:
+		return nil
+	case old == nil && len(p.peers) >= maxPeers:
+		p.log.Warn("no more peers are taken", "peer", uid, "peers", len(p.peers))
 		return nil
 	}
-	if old := p.peers[uid]; old != nil {
+	var gone <-chan struct{}
+	if old != nil {
 		old.end(errRemoved)
+		gone = old.done
 	}
-	peer := newPeer(p, uid, with)
+	peer := newPeer(p, uid, with, gone)
 	p.peers[uid] = peer
 	p.ending.Go(peer.loop)
 	return peer

@@ -50,8 +50,8 @@ type Config struct {
 // Signaller carries what the Pipeline has to say to a remote peer. An error
 // ends that peer here.
 type Signaller interface {
-	SendDescription(uid string, d signalling.Description) error
-	SendCandidate(uid string, c signalling.Candidate) error
+	SendDescription(ctx context.Context, uid string, d signalling.Description) error
+	SendCandidate(ctx context.Context, uid string, c signalling.Candidate) error
 }
 
 // Pipeline is a source with its encoders and the peers that receive it.
@@ -62,7 +62,6 @@ type Pipeline struct {
 	log       *slog.Logger
 	clock     *gst.Clock
 	baseTime  gst.ClockTime
-	loopback  bool // there is no address but this machine's own
 	// connectTimeout is defaultConnectTimeout, except in tests.
 	connectTimeout time.Duration
 	captures       []*capture
@@ -88,7 +87,7 @@ func Open(ctx context.Context, config Config, signaller Signaller) (*Pipeline, e
 	initialize()
 	setDefaults(&config)
 	p := &Pipeline{
-		config: config, signaller: signaller, log: config.Log, loopback: onlyLoopback(), connectTimeout: defaultConnectTimeout,
+		config: config, signaller: signaller, log: config.Log, connectTimeout: defaultConnectTimeout,
 		clock: gst.ObtainSystemClock().Clock, tracks: make(map[*Codec]*Track),
 		peers: make(map[string]*Peer), done: make(chan struct{}),
 	}
@@ -200,12 +199,29 @@ func (p *Pipeline) start() {
 		p.workers.Go(func() error { return c.run(running) })
 	}
 	for _, e := range p.encoders {
-		p.workers.Go(func() error { return e.run(running) })
+		p.workers.Go(func() error { return p.runEncoder(running, e) })
 	}
 	go func() {
 		p.err = p.workers.Wait()
 		close(p.done)
 	}()
+}
+
+// runEncoder runs an encoder until ctx ends. One that fails ends its track, and
+// the source only when it was the last one for its kind: a remote peer that is
+// offered another codec may have that.
+func (p *Pipeline) runEncoder(ctx context.Context, e *liveEncoder) error {
+	err := e.run(ctx)
+	if err == nil {
+		return nil
+	}
+	e.failed.raise()
+	e.track.close()
+	if len(p.codecsOf(e.codec.Kind)) == 0 {
+		return err
+	}
+	p.log.Error("encoder given up", "error", err)
+	return nil
 }
 
 // soundGrace is how much later than the picture its sound may start before it
@@ -242,21 +258,31 @@ func (p *Pipeline) awaitMedia(ctx context.Context) error {
 // warmUp makes and drops a webrtcbin: the first one of a process loads its
 // plugins and makes the DTLS key, for which no viewer should have to wait.
 func (p *Pipeline) warmUp(ctx context.Context) {
-	peer := newPeer(p, "warm-up", session{})
-	defer peer.end(nil)
-	bin, err := newWebrtcbin(peer, p.clock, p.baseTime, p.loopback)
-	if err != nil {
-		return // the first peer will say so
-	}
-	defer bin.free()
-	defer bin.stop()
-	bin.addTransceiver(sendOnly, Video, offerCaps([]*Codec{VP8}, newSSRC()))
-	d, err := bin.create(ctx, signalling.Offer)
-	if err == nil {
-		err = bin.setLocal(ctx, d)
-	}
-	p.log.Debug("warmed up", "error", err)
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	within(p.log, "first webrtcbin", func() {
+		bin, err := newWebrtcbin(nobody{}, p.clock, p.baseTime)
+		if err != nil {
+			return // the first peer will say so
+		}
+		defer bin.free()
+		defer bin.stop()
+		bin.addTransceiver(sendOnly, Video, offerCaps([]*Codec{VP8}, newSSRC()))
+		d, err := bin.create(ctx, signalling.Offer)
+		if err == nil {
+			err = bin.setLocal(ctx, d)
+		}
+		p.log.Debug("warmed up", "error", err)
+	})
 }
+
+// nobody owns a webrtcbin that no remote will ever hear of.
+type nobody struct{}
+
+func (nobody) onCandidate(signalling.Candidate)  {}
+func (nobody) onConnectionState(connectionState) {}
+func (nobody) onKeyframeWanted()                 {}
+func (nobody) onError(error)                     {}
 
 // encode hands raw media to every encoder for it.
 func (p *Pipeline) encode(kind Kind, caps *gst.Caps, buffer *gst.Buffer) {
@@ -294,8 +320,8 @@ func (p *Pipeline) Close() {
 	}
 }
 
-// Kinds is what there is to send just now, pictures first.
-func (p *Pipeline) Kinds() []Kind {
+// kinds is what there is to send just now, pictures first.
+func (p *Pipeline) kinds() []Kind {
 	var kinds []Kind
 	for _, kind := range []Kind{Video, Audio} {
 		if len(p.codecs(kind)) > 0 {
@@ -316,11 +342,11 @@ func (p *Pipeline) codecs(kind Kind) []*Codec {
 	return nil
 }
 
-// codecsOf lists the codecs that can be encoded, in the order of preference.
+// codecsOf lists the codecs whose encoder works, in the order of preference.
 func (p *Pipeline) codecsOf(kind Kind) []*Codec {
 	var codecs []*Codec
 	for _, e := range p.encoders {
-		if e.codec.Kind == kind {
+		if e.codec.Kind == kind && !e.failed.isUp() {
 			codecs = append(codecs, e.codec)
 		}
 	}

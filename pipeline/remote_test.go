@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"sync"
@@ -27,14 +28,14 @@ func (b *switchboard) find(uid string) *remote {
 	return b.remotes[uid]
 }
 
-func (b *switchboard) SendDescription(uid string, d signalling.Description) error {
+func (b *switchboard) SendDescription(_ context.Context, uid string, d signalling.Description) error {
 	if r := b.find(uid); r != nil {
 		r.inbox <- signalling.Negotiation{Description: &d}
 	}
 	return nil
 }
 
-func (b *switchboard) SendCandidate(uid string, c signalling.Candidate) error {
+func (b *switchboard) SendCandidate(_ context.Context, uid string, c signalling.Candidate) error {
 	if r := b.find(uid); r != nil {
 		r.inbox <- signalling.Negotiation{Candidate: &c}
 	}
@@ -310,4 +311,11 @@ func (r *remote) awaitKeyframe() time.Time {
 			r.t.Fatalf("%s: no keyframe at its start after 20 s", r.uid)
 		}
 	}
+}
+
+// Peers is the number of remote peers that a connection exists or is made to.
+func (p *Pipeline) Peers() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.peers)
 }

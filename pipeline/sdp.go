@@ -43,16 +43,22 @@ type payload struct {
 	parameters map[string]string // of a=fmtp
 }
 
-// session identifies a remote RTCPeerConnection: it changes when a page is
-// loaded again under the same uid, and stays when tracks are renegotiated.
-type session struct{ ufrag, fingerprint string }
+// session identifies a remote RTCPeerConnection by the origin of its
+// descriptions (RFC 8866, section 5.2): another offer of it renegotiates, while
+// a page that is loaded again has another one.
+type session struct {
+	username, address string
+	id                uint64
+}
 
 // remoteDescription is a description of a remote peer that was found fit for
 // webrtcbin.
 type remoteDescription struct {
 	signalling.Description
-	sections []section
-	session  session
+	sections   []section
+	session    session
+	ufrag      string // of the first m-line that is used; ICE restarts with another
+	candidates []signalling.Candidate
 }
 
 // parseDescription reads a remote description and refuses what webrtcbin must
@@ -63,45 +69,59 @@ func parseDescription(d signalling.Description) (remoteDescription, error) {
 	if len(d.SDP) > maxDescriptionSize {
 		return r, fmt.Errorf("%w: %d bytes, at most %d are accepted", ErrDescription, len(d.SDP), maxDescriptionSize)
 	}
-	if !utf8.ValidString(d.SDP) {
-		return r, fmt.Errorf("%w: not UTF-8", ErrDescription)
+	if !utf8.ValidString(d.SDP) || strings.ContainsRune(d.SDP, 0) {
+		return r, fmt.Errorf("%w: not text", ErrDescription)
 	}
 	var parsed sdp.SessionDescription
 	if err := parsed.UnmarshalString(d.SDP); err != nil {
-		return r, fmt.Errorf("%w: not SDP: %w", ErrDescription, err)
+		return r, fmt.Errorf("%w: not SDP: %.80s", ErrDescription, err)
 	}
 	if n := len(parsed.MediaDescriptions); n == 0 || n > maxSections {
 		return r, fmt.Errorf("%w: %d m-lines, want 1 to %d", ErrDescription, n, maxSections)
 	}
 	if d.Type == signalling.Answer {
-		if completeRejected(&parsed) {
-			text, err := parsed.Marshal()
-			if err != nil {
-				return r, fmt.Errorf("%w: %w", ErrDescription, err)
-			}
-			r.SDP = string(text)
-		}
+		completeRejected(&parsed)
 	}
+	r.session = session{username: parsed.Origin.Username, address: parsed.Origin.UnicastAddress, id: parsed.Origin.SessionID}
 	for i, media := range parsed.MediaDescriptions {
-		s, who, err := parseSection(&parsed, media)
+		s, err := parseSection(&parsed, media)
 		if err != nil {
 			return r, fmt.Errorf("%w: m-line %d: %w", ErrDescription, i, err)
 		}
 		if slices.ContainsFunc(r.sections, func(other section) bool { return other.mid == s.mid }) {
-			return r, fmt.Errorf("%w: m-line %d: a=mid:%s is there twice", ErrDescription, i, s.mid)
+			return r, fmt.Errorf("%w: m-line %d: its a=mid is there twice", ErrDescription, i)
 		}
-		if r.session.ufrag == "" {
-			r.session = who
+		if r.ufrag == "" && !s.rejected {
+			r.ufrag = attribute(&parsed, media, "ice-ufrag")
 		}
 		r.sections = append(r.sections, s)
+		r.candidates = append(r.candidates, takeCandidates(media, i)...)
 	}
-	return r, checkBundle(&parsed, r.sections)
+	if err := checkBundle(&parsed, r.sections); err != nil {
+		return r, err
+	}
+	// webrtcbin gets what was read here, and nothing that was not.
+	text, err := parsed.Marshal()
+	r.SDP = string(text)
+	return r, err
+}
+
+// takeCandidates moves the candidates out of an m-line, so that all candidates
+// go the same way.
+func takeCandidates(media *sdp.MediaDescription, mline int) (candidates []signalling.Candidate) {
+	media.Attributes = slices.DeleteFunc(media.Attributes, func(a sdp.Attribute) bool {
+		if a.Key == "candidate" {
+			candidates = append(candidates, signalling.Candidate{Candidate: "candidate:" + a.Value, SDPMLineIndex: uint16(mline)})
+		}
+		return a.Key == "candidate"
+	})
+	return candidates
 }
 
 // completeRejected gives the rejected m-lines of an answer what webrtcbin wants
 // to see on each m-line. They need none of it (RFC 8829, section 5.3.1), and
-// some peers leave it out. It says whether there was anything to do.
-func completeRejected(parsed *sdp.SessionDescription) (changed bool) {
+// some peers leave it out.
+func completeRejected(parsed *sdp.SessionDescription) {
 	keys := []string{"ice-ufrag", "ice-pwd", "fingerprint", "setup"}
 	model := &sdp.MediaDescription{}
 	accepted := slices.IndexFunc(parsed.MediaDescriptions, func(m *sdp.MediaDescription) bool { return m.MediaName.Port.Value != 0 })
@@ -118,9 +138,7 @@ func completeRejected(parsed *sdp.SessionDescription) (changed bool) {
 				media.WithValueAttribute(key, value)
 			}
 		}
-		changed = true
 	}
-	return changed
 }
 
 // checkBundle makes sure that a BUNDLE group (RFC 9143) names m-lines that exist.
@@ -132,63 +150,61 @@ func checkBundle(parsed *sdp.SessionDescription, sections []section) error {
 		}
 		for _, mid := range strings.Fields(mids) {
 			if !slices.ContainsFunc(sections, func(s section) bool { return s.mid == mid }) {
-				return fmt.Errorf("%w: BUNDLE names mid %q, which no m-line has", ErrDescription, mid)
+				return fmt.Errorf("%w: BUNDLE names mid %.20q, which no m-line has", ErrDescription, mid)
 			}
 		}
 	}
 	return nil
 }
 
-func parseSection(parsed *sdp.SessionDescription, media *sdp.MediaDescription) (section, session, error) {
+func parseSection(parsed *sdp.SessionDescription, media *sdp.MediaDescription) (section, error) {
 	var s section
 	s.mid, _ = media.Attribute("mid")
 	_, bundled := media.Attribute("bundle-only")
 	s.rejected = media.MediaName.Port.Value == 0 && !bundled
 	if s.mid == "" || strings.ContainsAny(s.mid, " \t") {
-		return s, session{}, errors.New("no a=mid")
+		return s, errors.New("no a=mid")
 	}
-	who, err := transport(parsed, media, s.rejected)
+	err := checkTransport(parsed, media, s.rejected)
 	if err != nil {
-		return s, who, err
+		return s, err
 	}
 	switch kind := Kind(media.MediaName.Media); kind {
 	case Audio, Video:
 		s.kind = kind
 		if s.payloads, err = payloads(media); err != nil {
-			return s, who, err
+			return s, err
 		}
 		s.wants = !s.rejected && receives(parsed, media)
 	case "application":
 		if len(media.MediaName.Formats) != 1 {
-			return s, who, errors.New("a data channel has one format")
+			return s, errors.New("a data channel has one format")
 		}
 	default:
-		return s, who, fmt.Errorf("unknown media %q", kind)
+		return s, fmt.Errorf("unknown media %.20q", kind)
 	}
-	return s, who, nil
+	return s, nil
 }
 
-// transport checks what a secure transport needs.
-func transport(parsed *sdp.SessionDescription, media *sdp.MediaDescription, rejected bool) (session, error) {
-	who := session{ufrag: attribute(parsed, media, "ice-ufrag")}
+// checkTransport checks what a secure transport needs.
+func checkTransport(parsed *sdp.SessionDescription, media *sdp.MediaDescription, rejected bool) error {
 	inSession, atSession := parsed.Attribute("fingerprint")
 	inMedia, atMedia := media.Attribute("fingerprint")
-	who.fingerprint = inSession + inMedia
 	switch {
 	case atSession && atMedia && inSession != inMedia:
-		return who, errors.New("two different DTLS fingerprints: one for the session, one for the m-line")
+		return errors.New("two different DTLS fingerprints: one for the session, one for the m-line")
 	case rejected:
-		return session{}, nil
+		return nil
 	case !atSession && !atMedia:
-		return who, errors.New("no DTLS fingerprint (a=fingerprint): media would not be safe")
-	case who.ufrag == "" || attribute(parsed, media, "ice-pwd") == "":
-		return who, errors.New("no ICE credentials (a=ice-ufrag, a=ice-pwd)")
+		return errors.New("no DTLS fingerprint (a=fingerprint): media would not be safe")
+	case attribute(parsed, media, "ice-ufrag") == "" || attribute(parsed, media, "ice-pwd") == "":
+		return errors.New("no ICE credentials (a=ice-ufrag, a=ice-pwd)")
 	}
 	switch attribute(parsed, media, "setup") {
 	case "actpass", "active", "passive":
-		return who, nil
+		return nil
 	}
-	return who, errors.New("no usable a=setup")
+	return errors.New("no usable a=setup")
 }
 
 // attribute is that of the m-line, or else of the session.
@@ -228,7 +244,7 @@ func payloads(media *sdp.MediaDescription) ([]payload, error) {
 		number, rest, _ := strings.Cut(a.Value, " ")
 		n, err := strconv.Atoi(number)
 		if err != nil || n < 0 || n > 127 {
-			return nil, fmt.Errorf("a=%s:%s is not about a payload type", a.Key, a.Value)
+			return nil, fmt.Errorf("a=%s:%.20q is not about a payload type", a.Key, a.Value)
 		}
 		p := known[n]
 		if p == nil {
@@ -248,7 +264,7 @@ func payloads(media *sdp.MediaDescription) ([]payload, error) {
 	for _, format := range media.MediaName.Formats {
 		n, err := strconv.Atoi(format)
 		if err != nil {
-			return nil, fmt.Errorf("format %q is not a payload type", format)
+			return nil, fmt.Errorf("format %.20q is not a payload type", format)
 		}
 		if p := known[n]; p != nil && p.encoding != "" {
 			list = append(list, *p)

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"unicode/utf8"
 )
 
 // ErrSource is wrapped by every error about what a user named as a source.
@@ -113,18 +114,7 @@ func split(text string) (sourceKind, string) {
 func (s Source) check() error {
 	switch s.kind {
 	case sourceFile:
-		stat, err := os.Stat(s.argument)
-		if err != nil {
-			return fmt.Errorf("%w: %w: check the path", ErrSource, err)
-		}
-		if !stat.Mode().IsRegular() { // to open a pipe would wait for its writer
-			return fmt.Errorf("%w: %s is a directory or a device: name a media file", ErrSource, s.argument)
-		}
-		file, err := os.Open(s.argument)
-		if err != nil {
-			return fmt.Errorf("%w: %w: check that you may read it", ErrSource, err)
-		}
-		file.Close()
+		return checkFile(s.argument)
 	case sourceV4L2:
 		if _, err := os.Stat(s.argument); err != nil {
 			return fmt.Errorf("%w: no camera %s: ls /dev/video* shows what there is", ErrSource, s.argument)
@@ -135,6 +125,24 @@ func (s Source) check() error {
 		}
 	}
 	return nil
+}
+
+func checkFile(path string) error {
+	if !utf8.ValidString(path) {
+		return fmt.Errorf("%w: GStreamer cannot open a name that is not UTF-8: rename %q", ErrSource, path)
+	}
+	stat, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w: check the path", ErrSource, err)
+	}
+	if !stat.Mode().IsRegular() { // to open a pipe would wait for its writer
+		return fmt.Errorf("%w: %s is a directory or a device: name a media file", ErrSource, path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w: check that you may read it", ErrSource, err)
+	}
+	return file.Close()
 }
 
 // resolveAudio turns auto and source into what they mean for a picture.

@@ -125,7 +125,8 @@ connect_signal (Owner * owner, GstElement * webrtcbin, const char *signal,
 }
 
 /* libnice opens UPnP conversations with the router unless told not to, takes
- * minutes to miss a dead remote unless it checks, and ignores loopback. */
+ * minutes to miss a dead remote unless it checks, listens on TCP, which browsers
+ * hardly use, and ignores loopback. With loopback it knows no other address. */
 static void
 set_up_ice (GstElement * webrtcbin, gboolean loopback)
 {
@@ -133,11 +134,16 @@ set_up_ice (GstElement * webrtcbin, gboolean loopback)
   gboolean added;
 
   g_object_get (webrtcbin, "ice-agent", &ice, NULL);
+  if (!ice)
+    return;
   g_object_get (ice, "agent", &agent, NULL);
-  g_object_set (agent, "upnp", FALSE, "keepalive-conncheck", TRUE, NULL);
+  if (agent) {
+    g_object_set (agent, "upnp", FALSE, "ice-tcp", FALSE,
+        "keepalive-conncheck", TRUE, NULL);
+    g_object_unref (agent);
+  }
   if (loopback)
     g_signal_emit_by_name (ice, "add-local-ip-address", "127.0.0.1", &added);
-  g_object_unref (agent);
   g_object_unref (ice);
 }
 
@@ -184,8 +190,8 @@ on_element_added (GstBin * webrtcbin, GstBin * bin, GstElement * element,
 /* Returns NULL if there is no webrtcbin element. The handle is released by
  * goOwnerGone, even then. */
 WebrtcPeer *
-webrtc_peer_new (uintptr_t handle, const char *name, GstClock * clock,
-    GstClockTime base_time, gboolean loopback)
+webrtc_peer_new (uintptr_t handle, GstClock * clock, GstClockTime base_time,
+    gboolean loopback)
 {
   Owner *owner = g_new0 (Owner, 1);
   GstElement *webrtcbin;
@@ -213,7 +219,7 @@ webrtc_peer_new (uintptr_t handle, const char *name, GstClock * clock,
   peer = g_new0 (WebrtcPeer, 1);
   peer->owner = owner;
   peer->webrtcbin = webrtcbin;
-  peer->pipeline = gst_object_ref_sink (gst_pipeline_new (name));
+  peer->pipeline = gst_object_ref_sink (gst_pipeline_new (NULL));
   gst_pipeline_use_clock (GST_PIPELINE (peer->pipeline), clock);
   gst_element_set_start_time (peer->pipeline, GST_CLOCK_TIME_NONE);
   gst_element_set_base_time (peer->pipeline, base_time);

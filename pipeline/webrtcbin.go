@@ -62,15 +62,13 @@ type webrtcbin struct {
 }
 
 // newWebrtcbin makes a webrtcbin that shares clock and base time with the
-// source. With loopback it gathers a candidate on 127.0.0.1 too, which libnice
-// leaves out.
-func newWebrtcbin(owner webrtcbinOwner, clock *gst.Clock, baseTime gst.ClockTime, loopback bool) (*webrtcbin, error) {
-	name := C.CString("peer")
-	defer C.free(unsafe.Pointer(name))
-	peer := C.webrtc_peer_new(C.uintptr_t(cgo.NewHandle(owner)), name,
-		(*C.GstClock)(clock.Unsafe()), C.GstClockTime(baseTime), gboolean(loopback))
+// source. Where there is no address but this machine's own it gathers that one,
+// which libnice leaves out.
+func newWebrtcbin(owner webrtcbinOwner, clock *gst.Clock, baseTime gst.ClockTime) (*webrtcbin, error) {
+	peer := C.webrtc_peer_new(C.uintptr_t(cgo.NewHandle(owner)),
+		(*C.GstClock)(clock.Unsafe()), C.GstClockTime(baseTime), gboolean(onlyLoopback()))
 	if peer == nil {
-		return nil, requireElements("webrtcbin")
+		return nil, errors.New("pipeline: webrtcbin cannot be made")
 	}
 	w := &webrtcbin{peer: peer}
 	if C.webrtc_peer_play(peer) == 0 {

@@ -15,8 +15,8 @@ typedef struct WebrtcPeer WebrtcPeer;
 enum { WEBRTC_SDP_OFFER = 1, WEBRTC_SDP_ANSWER = 3 };
 enum { WEBRTC_INACTIVE = 1, WEBRTC_SENDONLY = 2 };
 
-WebrtcPeer *webrtc_peer_new (uintptr_t handle, const char *name,
-    GstClock *clock, GstClockTime base_time, gboolean loopback);
+WebrtcPeer *webrtc_peer_new (uintptr_t handle, GstClock *clock,
+    GstClockTime base_time, gboolean loopback);
 gboolean webrtc_peer_play (WebrtcPeer *peer);
 void webrtc_peer_stop (WebrtcPeer *peer);
 void webrtc_peer_free (WebrtcPeer *peer);

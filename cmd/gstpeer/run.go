@@ -127,16 +127,12 @@ func dialable(address net.Addr) string {
 // signaller says to remote peers what the pipeline has to say.
 type signaller struct{ client *signalling.Client }
 
-func (s signaller) SendDescription(uid string, d signalling.Description) error {
-	return s.send(uid, signalling.Negotiation{Description: &d})
+func (s signaller) SendDescription(ctx context.Context, uid string, d signalling.Description) error {
+	return s.client.SendTo(ctx, uid, signalling.Negotiation{Description: &d}.String())
 }
 
-func (s signaller) SendCandidate(uid string, c signalling.Candidate) error {
-	return s.send(uid, signalling.Negotiation{Candidate: &c})
-}
-
-func (s signaller) send(uid string, n signalling.Negotiation) error {
-	return s.client.SendTo(context.Background(), uid, n.String())
+func (s signaller) SendCandidate(ctx context.Context, uid string, c signalling.Candidate) error {
+	return s.client.SendTo(ctx, uid, signalling.Negotiation{Candidate: &c}.String())
 }
 
 // serveRoom joins the room and takes what happens there.

@@ -38,6 +38,7 @@ type Run func(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 func Main(name string, run Run) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	return Report(os.Stderr, name, run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -46,7 +47,7 @@ func Report(stderr io.Writer, name string, err error) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(stderr, "%s: %s\n", name, strings.Join(strings.Fields(err.Error()), " "))
+	fmt.Fprintf(stderr, "%s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", "; "))
 	var usage UsageError
 	if errors.As(err, &usage) {
 		return exitUsage
