@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gstpeer/gstpeer/internal/cli"
 	"github.com/gstpeer/gstpeer/server"
 	"github.com/gstpeer/gstpeer/server/certificate"
+	"github.com/gstpeer/gstpeer/server/metrics"
 )
 
 // run is the whole program: it serves until ctx ends, or makes a token.
@@ -38,16 +40,10 @@ func runRelay(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return err
 	}
 	log := flags.Logger(stderr)
-	config, err := flags.config(log)
-	if err != nil {
-		return cli.UsageError{Err: err}
-	}
-	relay, err := server.New(config)
+	measured := metrics.New()
+	relay, err := flags.newRelay(measured, log)
 	if err != nil {
 		return err
-	}
-	if config.Tokens == nil && len(config.ICE.TURN) > 0 {
-		log.Warn("anybody gets TURN credentials from this relay: ask for tokens with --auth-secret or --auth-jwks")
 	}
 	listener, err := server.Listen(flags.Listen)
 	if err != nil {
@@ -58,6 +54,11 @@ func runRelay(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
+	stopMetrics, err := flags.serveMetrics(relay, measured.Handler(), stdout, log)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics() // after the relay, whose readiness is asked for while it drains
 	all, ctx := errgroup.WithContext(ctx)
 	if source != nil {
 		listener = tls.NewListener(listener, source.Config())
@@ -66,4 +67,24 @@ func runRelay(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	fmt.Fprintf(stdout, "The page is at %s\n", flags.pageURL(listener.Addr()))
 	all.Go(func() error { return relay.Serve(ctx, listener) })
 	return all.Wait()
+}
+
+// newRelay makes a relay that is measured.
+func (f *flags) newRelay(measured *metrics.Metrics, log *slog.Logger) (*server.Server, error) {
+	config, err := f.config(log)
+	if err != nil {
+		return nil, cli.UsageError{Err: err}
+	}
+	if f.Metrics != "" {
+		config.RelayTime = measured.RelayTime
+	}
+	relay, err := server.New(config)
+	if err != nil {
+		return nil, err
+	}
+	measured.Watch(relay)
+	if config.Tokens == nil && len(config.ICE.TURN) > 0 {
+		log.Warn("anybody gets TURN credentials from this relay: ask for tokens with --auth-secret or --auth-jwks")
+	}
+	return relay, nil
 }

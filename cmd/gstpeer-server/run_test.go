@@ -69,6 +69,8 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--listen=8443"}, "--listen wants host:port"},
 		{[]string{"--listen=:http"}, "--listen wants host:port"},
 		{[]string{"--listen=localhost:70000"}, "--listen wants host:port"},
+		{[]string{"--listen=127.0.0.1:0", "--metrics=9090"}, "--metrics wants host:port"},
+		{[]string{"--listen=127.0.0.1:0", "--acme=relay.example", "--acme-http=80"}, "--acme-http wants host:port"},
 		{[]string{"--resume-grace=-1s"}, "--resume-grace wants 0 or more"},
 		{[]string{"--drain=-1s"}, "--drain wants 0 or more"},
 		{[]string{"--allow-origin=app.example"}, "allowed origin wants https://host"},
@@ -256,6 +258,47 @@ func TestProgram(t *testing.T) {
 		t.Errorf("health says %q", body)
 	}
 	p.stop()
+}
+
+// TestMetrics asks for them on their own port, where the relay can be asked
+// whether it is ready until its end.
+func TestMetrics(t *testing.T) {
+	p := start(t, "GSTPEER_SERVER_METRICS=127.0.0.1:0", "GSTPEER_SERVER_DRAIN=2s")
+	at, ok := strings.CutPrefix(p.said[0], "The metrics are at ")
+	if !ok {
+		t.Fatalf("said %q, want the address of the metrics", p.said)
+	}
+	if said := get(t, http.DefaultClient, at); !strings.Contains(said, "\ngstpeer_peers 0\n") {
+		t.Errorf("the metrics are %q", said)
+	}
+	if said := get(t, http.DefaultClient, p.page+"metrics"); strings.Contains(said, "gstpeer_peers") {
+		t.Error("the metrics are on the public port")
+	}
+	ready := strings.TrimSuffix(at, "metrics") + "ready"
+	if said := get(t, http.DefaultClient, ready); said != "OK\n" {
+		t.Errorf("ready says %q", said)
+	}
+	ws, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(p.page, "http"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		p.stop()
+	}()
+	for get(t, http.DefaultClient, ready) == "OK\n" { // until the signal has arrived
+	}
+	if said := get(t, http.DefaultClient, ready); said != "relay shuts down\n" {
+		t.Errorf("ready says %q while draining", said)
+	}
+	_, _, err = ws.ReadMessage()
+	if !websocket.IsCloseError(err, websocket.CloseGoingAway) {
+		t.Errorf("the peer is told %v, want 1001", err)
+	}
+	ws.Close()
+	<-stopped
 }
 
 // TestTLS has the program make a certificate, show what a user compares, and
