@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -22,8 +23,8 @@ type flags struct {
 	Video string `group:"Source" default:"test" placeholder:"SOURCE" help:"Picture: test, v4l2:/dev/videoN (a camera), rtsp://USER:PASSWORD@HOST/PATH, file:PATH (played in a loop), screen (X11), launch:FRAGMENT (of gst-launch-1.0, up to the picture), or none. Default: ${default}."`
 	Audio string `group:"Source" default:"auto" placeholder:"SOURCE" help:"Sound: test, pulse or pulse:DEVICE, alsa:DEVICE, source (that of the RTSP camera or the file), launch:FRAGMENT, none, or auto: test with the test picture, source with rtsp and file, else none. Default: ${default}."`
 
-	Width        int      `group:"Source" default:"0" placeholder:"PIXELS" help:"Width of the picture. Default: the source's own; 1280 for test and cameras."`
-	Height       int      `group:"Source" default:"0" placeholder:"PIXELS" help:"Height of the picture. Default: the source's own; 720 for test and cameras."`
+	Width        int      `group:"Source" default:"0" placeholder:"PIXELS" help:"Width of the picture, an even number. Default: the source's own; 1280 for test, and at most that for cameras."`
+	Height       int      `group:"Source" default:"0" placeholder:"PIXELS" help:"Height of the picture, an even number. Default: the source's own; 720 for test, and at most that for cameras."`
 	FrameRate    int      `group:"Source" default:"30" placeholder:"FPS" help:"Frames per second, at most. Default: ${default}."`
 	VideoBitrate int      `group:"Source" default:"2000" placeholder:"KBIT/S" help:"Bitrate of the picture, per codec. Default: ${default}."`
 	AudioBitrate int      `group:"Source" default:"64" placeholder:"KBIT/S" help:"Bitrate of the sound. Default: ${default}."`
@@ -31,7 +32,7 @@ type flags struct {
 
 	Room   string `group:"Room" default:"demo" placeholder:"NAME" help:"Room to stream to. Default: ${default}."`
 	Name   string `group:"Room" placeholder:"UID" help:"Name to have there: unique at the relay, no white space. Default: this machine's name."`
-	Listen string `group:"Room" default:"127.0.0.1:8443" placeholder:"HOST:PORT" help:"Address of the built-in relay and page, unless --server is given; :8443 serves the whole network. Default: ${default}."`
+	Listen string `group:"Room" placeholder:"HOST:PORT" help:"Address of the built-in relay and page, unless --server is given; :8443 serves the whole network. Default: 127.0.0.1:8443."`
 
 	Server   string `group:"Relay elsewhere" placeholder:"URL" help:"Relay to join instead of the built-in one: ws://HOST:PORT or wss://HOST:PORT."`
 	Token    string `group:"Relay elsewhere" placeholder:"TOKEN" help:"Token for a relay that wants one; better given in the environment, which others on this machine cannot read. Default: none."`
@@ -61,11 +62,12 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 	if !ok || err != nil {
 		return nil, err
 	}
-	s := &settings{room: f.Room, name: f.Name, listen: f.Listen, relay: f.Server, token: f.Token, log: f.Logger(stderr)}
+	s := &settings{room: f.Room, name: f.Name, listen: cmp.Or(f.Listen, "127.0.0.1:8443"), relay: f.Server, token: f.Token, log: f.Logger(stderr)}
 	if s.name == "" {
 		s.name = hostName()
 	}
-	err = errors.Join(
+	err = cmp.Or(
+		f.checkRelay(),
 		f.checkMedia(),
 		forFlag("room", signalling.CheckRoomID(s.room)),
 		forFlag("name", signalling.CheckUID(s.name)),
@@ -79,6 +81,19 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 		return nil, cli.UsageError{Err: err}
 	}
 	return s, nil
+}
+
+// checkRelay finds flags that would do nothing.
+func (f *flags) checkRelay() error {
+	switch {
+	case f.Server != "" && f.Listen != "":
+		return errors.New("--listen is for the built-in relay, and --server for another one: give one of them")
+	case f.Server == "" && (f.CAFile != "" || f.Insecure || f.Token != ""):
+		return errors.New("--ca-file, --insecure and --token are about a relay elsewhere: give it with --server")
+	case f.CAFile != "" && f.Insecure:
+		return errors.New("--ca-file does nothing with --insecure: give one of them")
+	}
+	return nil
 }
 
 // checkMedia finds numbers that make no picture.
@@ -137,7 +152,7 @@ func (f *flags) readMedia(c *pipeline.Config) error {
 func (f *flags) tlsConfig(log *slog.Logger) (*tls.Config, error) {
 	if f.Insecure {
 		log.Warn("--insecure: the relay's certificate is not checked, anybody on the way can watch and replace the stream")
-		return &tls.Config{InsecureSkipVerify: true}, nil
+		return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, nil
 	}
 	if f.CAFile == "" {
 		return nil, nil
