@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -39,9 +40,9 @@ func ListenFor(flag, address string) (net.Listener, error) {
 	return nil, fmt.Errorf("cannot listen on %s: choose an address of this machine with %s: %w", address, flag, err)
 }
 
-// PageURL is the address of the page of a relay that listens without TLS on
-// address, as a browser on the same machine reaches it.
-func PageURL(address net.Addr) string {
+// PageURL is the address of the page of a relay that listens on address, with
+// TLS or without, as a browser on the same machine reaches it.
+func PageURL(address net.Addr, secure bool) string {
 	host, port, err := net.SplitHostPort(address.String())
 	if err != nil { // not TCP
 		return address.String()
@@ -49,5 +50,8 @@ func PageURL(address net.Addr) string {
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return "http://" + net.JoinHostPort(host, port) + "/"
+	if !secure {
+		return "http://" + net.JoinHostPort(host, port) + "/"
+	}
+	return "https://" + strings.TrimSuffix(net.JoinHostPort(host, port), ":443") + "/"
 }

@@ -38,7 +38,7 @@ func (f *flags) serveMetrics(relay *server.Server, metrics http.Handler, stdout 
 			log.Error("metrics are not served any more", "err", err)
 		}
 	}()
-	fmt.Fprintf(stdout, "The metrics are at %smetrics\n", server.PageURL(listener.Addr()))
+	fmt.Fprintf(stdout, "The metrics are at %smetrics\n", server.PageURL(listener.Addr(), false))
 	return func() {
 		s.Close()
 		<-ended

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -75,22 +76,13 @@ func (f *flags) openTLS(stdout io.Writer, log *slog.Logger) (*certificate.Source
 
 // pageURL is where the page is, as far as the relay knows.
 func (f *flags) pageURL(address net.Addr) string {
-	page := server.PageURL(address)
-	if !f.secure() {
-		return page
-	}
+	page := server.PageURL(address, f.secure())
 	secure, err := url.Parse(page)
-	if err != nil {
+	if err != nil || len(f.ACME) == 0 {
 		return page
 	}
-	secure.Scheme = "https"
-	if len(f.ACME) > 0 {
-		secure.Host = net.JoinHostPort(f.ACME[0], secure.Port())
-	}
-	secure.Host = strings.TrimSuffix(secure.Host, ":443")
+	secure.Host = strings.TrimSuffix(net.JoinHostPort(f.ACME[0], cmp.Or(secure.Port(), "443")), ":443")
 	return secure.String()
 }
 
-func (f *flags) secure() bool {
-	return len(f.ACME) > 0 || f.TLSSelfSigned || f.TLSCert != ""
-}
+func (f *flags) secure() bool { return len(f.ACME) > 0 || f.TLSFlags.Given() }

@@ -34,6 +34,8 @@ type flags struct {
 	Name   string `group:"Room" placeholder:"UID" help:"Name to have there: unique at the relay, no white space. Default: this machine's name."`
 	Listen string `group:"Room" placeholder:"HOST:PORT" help:"Address of the built-in relay and page, unless --server is given; :8443 serves the whole network. Default: 127.0.0.1:8443."`
 
+	cli.TLSFlags `group:"Room"`
+
 	Server   string `group:"Relay elsewhere" placeholder:"URL" help:"Relay to join instead of the built-in one: ws://HOST:PORT or wss://HOST:PORT."`
 	Token    string `group:"Relay elsewhere" placeholder:"TOKEN" help:"Token for a relay that wants one; better given in the environment, which others on this machine cannot read. Default: none."`
 	CAFile   string `group:"Relay elsewhere" name:"ca-file" placeholder:"FILE" help:"PEM file of the authority that signed the relay's certificate, beside the system's."`
@@ -51,7 +53,9 @@ type settings struct {
 	relay  string // URL; empty for the built-in one
 	token  string
 	tls    *tls.Config
-	log    *slog.Logger
+	// tlsFlags are the built-in relay's.
+	tlsFlags cli.TLSFlags
+	log      *slog.Logger
 }
 
 // parseFlags reads the command line. It returns nil when that asked for help.
@@ -62,7 +66,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 	if !ok || err != nil {
 		return nil, err
 	}
-	s := &settings{room: f.Room, name: f.Name, listen: cmp.Or(f.Listen, "127.0.0.1:8443"), relay: f.Server, token: f.Token, log: f.Logger(stderr)}
+	s := &settings{room: f.Room, name: f.Name, listen: cmp.Or(f.Listen, "127.0.0.1:8443"), relay: f.Server, token: f.Token, tlsFlags: f.TLSFlags, log: f.Logger(stderr)}
 	if s.name == "" {
 		s.name = hostName()
 	}
@@ -86,14 +90,14 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 // checkRelay finds flags that would do nothing.
 func (f *flags) checkRelay() error {
 	switch {
-	case f.Server != "" && f.Listen != "":
-		return errors.New("--listen is for the built-in relay, and --server for another one: give one of them")
+	case f.Server != "" && (f.Listen != "" || f.TLSFlags.Given()):
+		return errors.New("--listen and --tls-… are for the built-in relay, and --server for another one: give one of them")
 	case f.Server == "" && (f.CAFile != "" || f.Insecure || f.Token != ""):
 		return errors.New("--ca-file, --insecure and --token are about a relay elsewhere: give it with --server")
 	case f.CAFile != "" && f.Insecure:
 		return errors.New("--ca-file does nothing with --insecure: give one of them")
 	}
-	return nil
+	return f.TLSFlags.Check()
 }
 
 // checkMedia finds numbers that make no picture.

@@ -8,15 +8,18 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +28,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/gstpeer/gstpeer/server"
+	"github.com/gstpeer/gstpeer/server/certificate"
 	"github.com/gstpeer/gstpeer/signalling"
 )
 
@@ -208,4 +212,39 @@ func startReference(t *testing.T, script string) string {
 		return true
 	})
 	return "ws://" + address
+}
+
+// TestRelayOfOurOwnWithTLS: the page and peers reach the built-in relay by TLS,
+// with the certificate whose fingerprint was printed, and so does gstpeer.
+func TestRelayOfOurOwnWithTLS(t *testing.T) {
+	t.Parallel()
+	p := startGstpeer(t, nil, slices.Concat([]string{"--listen", "127.0.0.1:0", "--name", "cam", "--tls-self-signed", "--state-dir", t.TempDir()}, small)...)
+	fingerprint := p.awaitOutput(`fingerprint is (\S+)`)[1]
+	page, err := url.Parse(p.awaitOutput(`(?m)^Open (https://\S+)$`)[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := &tls.Config{
+		InsecureSkipVerify: true, // VerifyConnection does it
+		VerifyConnection: func(state tls.ConnectionState) error {
+			own := &tls.Certificate{Leaf: state.PeerCertificates[0]}
+			if got := certificate.Fingerprint(own); got != fingerprint {
+				return fmt.Errorf("the fingerprint is %s, printed was %s", got, fingerprint)
+			}
+			return nil
+		},
+	}
+	client, err := signalling.Dial(t.Context(), signalling.ClientConfig{URL: "wss://" + page.Host, UID: "viewer", TLS: trusted})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	members, err := client.Join(t.Context(), page.Query().Get("room"))
+	if err != nil || !slices.Equal(members, []string{"cam"}) {
+		t.Errorf("the room has %q, %v, want cam", members, err)
+	}
+	p.signal(syscall.SIGTERM)
+	if code := p.exitCode(startLimit); code != 0 {
+		t.Errorf("exit code %d after SIGTERM, want 0", code)
+	}
 }

@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/url"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gstpeer/gstpeer/internal/cli"
 	"github.com/gstpeer/gstpeer/pipeline"
-	"github.com/gstpeer/gstpeer/server"
 	"github.com/gstpeer/gstpeer/signalling"
 )
 
@@ -26,41 +23,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if s.relay != "" {
 		return stream(ctx, s, func() { fmt.Fprintf(stdout, "Streaming to room %q as %q at %s\n", s.room, s.name, s.relay) })
 	}
-	listener, err := server.Listen(s.listen)
-	if errors.Is(err, server.ErrAddress) {
-		return cli.UsageError{Err: err}
-	}
-	if err != nil {
-		return err
-	}
-	return streamHere(ctx, s, listener, stdout)
-}
-
-// streamHere streams to a relay in this process.
-func streamHere(ctx context.Context, s *settings, listener net.Listener, stdout io.Writer) error {
-	relay, err := server.New(server.Config{Log: s.log.With("part", "relay")})
-	if err != nil {
-		return err
-	}
-	s.relay = "ws://" + dialable(listener.Addr())
-	serving, stopServing := context.WithCancel(context.Background())
-	defer stopServing()
-	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error {
-		if err := relay.Serve(serving, listener); err != nil {
-			return fmt.Errorf("built-in relay: %w", err)
-		}
-		return nil
-	})
-	both.Go(func() error {
-		defer stopServing() // peers hear that we left before the relay ends
-		return stream(ctx, s, func() {
-			for _, page := range pageURLs(listener.Addr(), s.room) {
-				fmt.Fprintf(stdout, "Open %s\n", page)
-			}
-		})
-	})
-	return both.Wait()
+	return streamHere(ctx, s, stdout)
 }
 
 // stream captures, joins the room, and serves its members until ctx ends.
@@ -90,38 +53,6 @@ func endedBy(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
-}
-
-// pageURLs is where browsers find the room: on this machine and, if the relay
-// listens there, on its networks.
-func pageURLs(address net.Addr, room string) []string {
-	page := server.PageURL(address) + "?" + url.Values{"room": {room}}.Encode()
-	pages := []string{page}
-	tcp, ok := address.(*net.TCPAddr)
-	if !ok || !tcp.IP.IsUnspecified() {
-		return pages
-	}
-	local, err := net.InterfaceAddrs()
-	if err != nil {
-		return pages
-	}
-	for _, a := range local {
-		ip, ok := a.(*net.IPNet)
-		if !ok || ip.IP.IsLoopback() || ip.IP.IsLinkLocalUnicast() {
-			continue
-		}
-		pages = append(pages, server.PageURL(&net.TCPAddr{IP: ip.IP, Port: tcp.Port})+"?"+url.Values{"room": {room}}.Encode())
-	}
-	return pages
-}
-
-// dialable is how this process reaches an address that it listens on.
-func dialable(address net.Addr) string {
-	host, port, _ := net.SplitHostPort(address.String())
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port)
 }
 
 // signaller says to remote peers what the pipeline has to say.

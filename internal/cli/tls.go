@@ -30,6 +30,9 @@ func (f *TLSFlags) Check() error {
 	return nil
 }
 
+// Given says whether the flags ask for TLS.
+func (f *TLSFlags) Given() bool { return f.TLSCert != "" || f.TLSSelfSigned }
+
 // Source is the certificate that the flags ask for; nil without TLS. The leaf is
 // that of a self-signed certificate, to be shown to the user.
 func (f *TLSFlags) Source(log *slog.Logger) (source *certificate.Source, selfSigned *tls.Certificate, err error) {
