@@ -15,8 +15,8 @@ import (
 )
 
 // TestInvariants has many clients do random things, legal and illegal ones, in a
-// few rooms and sessions, under names that they contend for, while each checks all that it
-// receives against the protocol.
+// few rooms and sessions, under names that they contend for, while each checks
+// all that it receives against the protocol.
 func TestInvariants(t *testing.T) {
 	clients, duration := 50, 5*time.Second
 	if longTests() {

@@ -56,7 +56,8 @@ type Limits struct {
 	// QueuedMessages and QueuedBytes bound what waits for a peer that reads
 	// more slowly than others send to it, or that is away. Beyond either it is
 	// closed with 1008 "slow consumer". A single message finds place in an
-	// empty queue whatever its size.
+	// empty queue whatever its size. Of a peer that may come back, as much again
+	// is remembered of what was written, until it shows that this arrived.
 	QueuedMessages int
 	QueuedBytes    int
 

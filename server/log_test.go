@@ -16,7 +16,7 @@ import (
 // when it ends, with all that an operator asks first and nothing that is secret.
 func TestLogOfConnection(t *testing.T) {
 	var log lockedBuffer
-	r := startRelay(t, server.Config{Log: slog.New(slog.NewJSONHandler(&log, nil))}, server.Patience{})
+	r := startRelay(t, server.Config{Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, server.Patience{})
 	witness := r.register(t, "witness")
 	room := id("room")
 	witness.enter(room)
@@ -53,7 +53,7 @@ func TestLogOfConnection(t *testing.T) {
 		if entry["remote"] == nil || entry["msg"] == "connection ended" && entry["after"] == nil {
 			t.Errorf("no remote address or duration: %s", line)
 		}
-		if entry["peer"] == witness.uid {
+		if entry["level"] != "INFO" || entry["peer"] == witness.uid {
 			continue
 		}
 		got = append(got, fmt.Sprint(entry["msg"], " ", entry["peer"], " ", entry["viewer"], " ", entry["reason"], " ",

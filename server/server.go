@@ -46,8 +46,16 @@ type Config struct {
 	Limits Limits
 
 	// ResumeGrace is how long the place of a peer is kept that asked for it with
-	// ?resume= and whose connection broke. 0 means DefaultResumeGrace; less than
-	// that, that no place is kept.
+	// ?resume= and whose connection broke: it ended without a close frame, or the
+	// peer showed no sign of life. 0 means DefaultResumeGrace; less than that,
+	// that no place is kept.
+	//
+	// A peer that comes back with the same uid, secret and role takes its place
+	// from whichever connection has it. It gets what was sent to it meanwhile,
+	// nothing twice and all in order. What was under way when the connection
+	// broke, in either direction, is lost, unless the peer counts as package
+	// signalling says. Who wants the uid without the secret gets it if the peer
+	// is not back within 2 s.
 	ResumeGrace time.Duration
 
 	// Drain is how long Serve takes, at its end, to tell its peers one by one to
