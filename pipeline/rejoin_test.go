@@ -21,6 +21,7 @@ func TestRejoin(t *testing.T) {
 	for _, uid := range []string{"asked", "gone"} { // who have not heard of our offer
 		p.Offer(uid)
 	}
+	awaitUnheard(t, board, 2)
 	var offered []*remote
 	for _, uid := range []string{"asked", "new"} {
 		r := newRemote(t, board, p, uid)
@@ -41,6 +42,22 @@ func TestRejoin(t *testing.T) {
 	for limit := time.Now().Add(20 * time.Second); p.Peers() != 4; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("%d peers, want all but the one that is gone", p.Peers())
+		}
+	}
+}
+
+// awaitUnheard waits until that many descriptions went to nobody.
+func awaitUnheard(t *testing.T, board *switchboard, n int) {
+	t.Helper()
+	for limit := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		board.mu.Lock()
+		unheard := board.unheard
+		board.mu.Unlock()
+		if unheard == n {
+			return
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("%d descriptions went to nobody, want %d", unheard, n)
 		}
 	}
 }

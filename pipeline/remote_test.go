@@ -20,6 +20,7 @@ import (
 type switchboard struct {
 	mu      sync.Mutex
 	remotes map[string]*remote
+	unheard int // descriptions for a remote that is not there
 }
 
 func (b *switchboard) find(uid string) *remote {
@@ -31,7 +32,11 @@ func (b *switchboard) find(uid string) *remote {
 func (b *switchboard) SendDescription(_ context.Context, uid string, d signalling.Description) error {
 	if r := b.find(uid); r != nil {
 		r.inbox <- signalling.Negotiation{Description: &d}
+		return nil
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unheard++
 	return nil
 }
 

@@ -35,7 +35,7 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(entry, variable) {
 			t.Errorf("--%s: the help says %q, want %s", flag, entry, variable)
 		}
-		if !slices.Contains([]string{"server", "ca-file", "insecure"}, flag) && !strings.Contains(entry, "Default: ") {
+		if !slices.Contains([]string{"server", "ca-file", "insecure", "tls-cert", "tls-key", "tls-self-signed"}, flag) && !strings.Contains(entry, "Default: ") {
 			t.Errorf("--%s: the help says %q, want a default", flag, entry)
 		}
 	}
