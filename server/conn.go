@@ -1,12 +1,10 @@
 package server
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -25,8 +23,7 @@ var (
 // written by one goroutine at a time, whichever the outbox has bound to that.
 type conn struct {
 	// Static.
-	ws         *websocket.Conn
-	socket     *socket // below ws
+	socket     *socket
 	registry   *registry
 	out        *outbox
 	keepalive  time.Duration
@@ -69,18 +66,9 @@ func (c *conn) run() {
 }
 
 func (c *conn) readLoop() error {
-	c.ws.SetReadLimit(int64(c.limits.MaxMessageBytes))
-	c.ws.SetCloseHandler(c.handleClose)
-	c.ws.SetPingHandler(func(payload string) error {
-		c.out.answerPing(payload)
-		return c.pace.spend(len(payload))
-	})
-	c.ws.SetPongHandler(func(payload string) error {
-		c.out.confirm([]byte(payload))
-		return c.pace.spend(len(payload))
-	})
+	reader := &frameReader{socket: c.socket, limit: c.limits.MaxMessageBytes, control: c.handleControl}
 	for {
-		f, err := c.readMessage()
+		f, err := c.readMessage(reader)
 		if err != nil {
 			return c.nameTimeout(err)
 		}
@@ -95,41 +83,29 @@ func (c *conn) readLoop() error {
 	}
 }
 
-func (c *conn) readMessage() (frame, error) {
-	kind, r, err := c.ws.NextReader()
-	if err != nil {
-		return frame{}, err
+func (c *conn) readMessage(reader *frameReader) (frame, error) {
+	f, err := reader.next()
+	switch {
+	case err != nil:
+		return f, err
+	case f.kind == websocket.TextMessage && !utf8.Valid(f.payload):
+		return f, errInvalidUTF8
 	}
-	payload, err := readAll(r)
-	if err != nil {
-		return frame{}, err
-	}
-	if kind == websocket.TextMessage && !utf8.Valid(payload) {
-		return frame{}, errInvalidUTF8
-	}
-	f := frame{kind: kind, payload: payload}
 	if c.received.messages%measureEvery == 0 {
 		f.arrived = time.Since(epoch)
 	}
 	c.received.add(f)
-	return f, c.pace.spend(len(payload))
+	return f, c.pace.spend(len(f.payload))
 }
 
-var scratches = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// readAll is io.ReadAll with one allocation, of what is returned.
-func readAll(r io.Reader) ([]byte, error) {
-	scratch := scratches.Get().(*bytes.Buffer)
-	defer func() {
-		if scratch.Cap() <= readSize { // a long message must not hold memory for ever
-			scratch.Reset()
-			scratches.Put(scratch)
-		}
-	}()
-	if _, err := scratch.ReadFrom(r); err != nil {
-		return nil, err
+func (c *conn) handleControl(kind int, payload []byte) error {
+	switch kind {
+	case websocket.PingMessage:
+		c.out.answerPing(string(payload))
+	case websocket.PongMessage:
+		c.out.confirm(payload)
 	}
-	return bytes.Clone(scratch.Bytes()), nil
+	return c.pace.spend(len(payload))
 }
 
 // waits writes what the peer has had queued for others, now that all that came
@@ -155,13 +131,12 @@ func (c *conn) nameTimeout(err error) error {
 
 // handleClose frees the uid before the close frame is answered: who sees the
 // answer may come back with the same uid at once.
-func (c *conn) handleClose(code int, _ string) error {
+func (c *conn) handleClose(code int) {
 	if !c.out.over() {
 		c.goodbye = code
 	}
 	c.registry.leave(c.peer)
 	c.out.abandon(code, "", c.timeouts.closing)
-	return nil
 }
 
 // endReading takes the peer out, unless its place is kept, and answers the end
@@ -169,7 +144,8 @@ func (c *conn) handleClose(code int, _ string) error {
 func (c *conn) endReading(err error) {
 	var closed *websocket.CloseError
 	if errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure {
-		return // handleClose has begun the end; the flush completes it
+		c.handleClose(closed.Code)
+		return
 	}
 	if !c.out.over() {
 		c.refusals.countEnd(err)
@@ -185,8 +161,8 @@ func (c *conn) endReading(err error) {
 	}
 	// Data that nobody reads would make the kernel reset the connection and
 	// with that discard the close frame under way.
-	if c.ws.SetReadDeadline(time.Time{}) == nil {
-		_, _ = io.Copy(io.Discard, c.socket)
+	if c.socket.SetReadDeadline(time.Time{}) == nil {
+		c.socket.discard()
 	}
 }
 
@@ -217,7 +193,7 @@ func closeOf(err error) (code int, reason string) {
 	case errors.As(err, &closed), errors.As(err, &netErr), errors.Is(err, io.ErrUnexpectedEOF):
 		return websocket.CloseNoStatusReceived, ""
 	}
-	return websocket.CloseProtocolError, "" // all else that gorilla finds wrong
+	return websocket.CloseProtocolError, "" // errViolation
 }
 
 // handleHello registers the peer, or refuses it and ends the connection.

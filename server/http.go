@@ -75,8 +75,8 @@ func (s *Server) handleReady(w http.ResponseWriter, r *http.Request) {
 func newUpgrader(handshake time.Duration) websocket.Upgrader {
 	return websocket.Upgrader{
 		HandshakeTimeout: handshake,
-		ReadBufferSize:   1024, // what is read is buffered below
-		WriteBufferSize:  256,  // for the handshake only
+		ReadBufferSize:   128, // for the handshake only
+		WriteBufferSize:  128,
 		WriteBufferPool:  &sync.Pool{},
 		CheckOrigin:      func(*http.Request) bool { return true }, // admit has
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
@@ -105,18 +105,15 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 		s.refuseRequest(w, r, refused)
 		return
 	}
-	hijacked := &hijacker{ResponseWriter: w}
-	ws, err := s.upgrader.Upgrade(hijacked, r, nil)
+	ws, err := s.upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		leave()
 		s.log.Debug("upgrade failed", "remote", s.remote(r), "err", err)
 		return
 	}
-	socket := hijacked.socket
-	out := newOutbox(s.config.Limits.QueuedMessages, s.config.Limits.QueuedBytes, func() { socket.Close() })
+	netConn := ws.NetConn()
+	out := newOutbox(s.config.Limits.QueuedMessages, s.config.Limits.QueuedBytes, func() { netConn.Close() })
 	c := &conn{
-		ws:         ws,
-		socket:     socket,
 		registry:   s.registry,
 		began:      time.Now(),
 		limits:     &s.config.Limits,
@@ -131,7 +128,8 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 		log:        s.log.With("remote", s.remote(r)),
 		writeEnded: make(chan struct{}),
 	}
-	socket.user, out.flush, out.relayTime = c, c.flush, s.config.RelayTime
+	c.socket = newSocket(netConn, c)
+	out.flush, out.relayTime = c.flush, s.config.RelayTime
 	s.start(c)
 }
 

@@ -9,11 +9,37 @@ import (
 )
 
 // frame is one WebSocket message, or a control frame. Its payload is shared
-// between connections and never written to again.
+// between connections and never written to again, unless it is recycled.
 type frame struct {
-	kind    int // websocket.TextMessage, BinaryMessage, PingMessage, PongMessage or CloseMessage
-	payload []byte
-	arrived time.Duration // since epoch, of a message that is timed; else 0
+	kind     int // websocket.TextMessage, BinaryMessage, PingMessage, PongMessage or CloseMessage
+	payload  []byte
+	arrived  time.Duration  // since epoch, of a message that is timed; else 0
+	recycled *messageBuffer // of payload; nil when that is left to the collector
+}
+
+// messageBuffer holds a message of usual length. To have the collector take each
+// cost a tenth of the relay's time. A longer message gets no more room than this
+// before some of it has come, for it may be a mere threat; a far shorter one has
+// room of its own, for many may have to wait in a queue.
+type messageBuffer [2 << 10]byte
+
+var messageBuffers = sync.Pool{New: func() any { return new(messageBuffer) }}
+
+// room makes room for a payload of about so many bytes.
+func (f *frame) room(length int) {
+	if length < len(messageBuffer{})/4 || length > len(messageBuffer{}) {
+		f.payload = make([]byte, 0, min(length, len(messageBuffer{})))
+		return
+	}
+	f.recycled = messageBuffers.Get().(*messageBuffer)
+	f.payload = f.recycled[:0]
+}
+
+// recycle gives the payload back, which nobody else may have any more.
+func (f frame) recycle() {
+	if f.recycled != nil {
+		messageBuffers.Put(f.recycled)
+	}
 }
 
 func textFrame(text string) frame {
@@ -219,8 +245,16 @@ func (o *outbox) take(r *resumption) (lacking []frame, before uint64, ok bool) {
 	return slices.Concat(lost, unwritten), r.received, ok
 }
 
+// clear drops what is not being written already.
 func (o *outbox) clear() {
-	o.frames, o.head, o.bytes, o.writing, o.greeting = nil, 0, 0, 0, false
+	end := o.head + o.writing
+	for _, f := range o.frames[end:] {
+		o.bytes -= len(f.payload)
+	}
+	o.frames = o.frames[:end:end] // what was behind may be somebody else's now
+	if o.writing == 0 {
+		o.frames, o.head, o.greeting = nil, 0, false
+	}
 }
 
 func (o *outbox) end(code int, reason string, within time.Duration) {
@@ -288,7 +322,7 @@ func (o *outbox) next(b *batch) bool {
 func (o *outbox) written(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for range min(n, o.writing) { // none, if they have been abandoned meanwhile
+	for range n {
 		o.pop()
 	}
 	if o.kept != nil && o.writing > 0 {
@@ -311,6 +345,9 @@ func (o *outbox) pop() {
 		o.pings = o.pings || o.history.due()
 	}
 	o.greeting = false
+	if o.history == nil {
+		f.recycle()
+	}
 	if o.head == len(o.frames) {
 		o.frames, o.head = o.frames[:0], 0
 		if cap(o.frames) > 64 { // one burst must not hold memory for the connection's life

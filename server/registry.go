@@ -136,6 +136,7 @@ func (r *registry) handle(p *peer, m message) error {
 		return nil
 	}
 	err := r.obey(p, m)
+	m.frame.recycle() // what is said on is a copy
 	if err != nil {
 		r.send(p, textFrame(errorReply(err)))
 	}

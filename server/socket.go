@@ -1,17 +1,17 @@
 package server
 
 import (
-	"bufio"
 	"net"
-	"net/http"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // readSize is how much is read from a socket at a time: many small messages, so
 // that they cost one call.
 const readSize = 16 << 10
+
+// ownSize is how much is read at a time where the wait for it needs a buffer.
+const ownSize = 1 << 10
 
 var readBuffers = sync.Pool{New: func() any { return new([readSize]byte) }}
 
@@ -25,9 +25,10 @@ type socket struct {
 	raw  syscall.RawConn // nil without a system's socket
 
 	// Owned by the reader.
-	tryRead func(fd uintptr) bool // readNow; made once, for each would be allocated
+	tryRead func(fd uintptr) bool // readOnce; made once, for each would be allocated
 	buffer  *[readSize]byte       // nil when it holds nothing
-	unread  []byte                // a part of buffer
+	own     []byte                // instead of buffer, without a system's socket
+	unread  []byte                // a part of either
 	readErr error
 
 	// Owned by the writer, the one whom the outbox has bound to flush.
@@ -43,48 +44,66 @@ type socketUser interface {
 	waits()   // all that was read has been taken, and the next read may wait
 }
 
-func newSocket(conn net.Conn) *socket {
-	s := &socket{Conn: conn}
+func newSocket(conn net.Conn, user socketUser) *socket {
+	s := &socket{Conn: conn, user: user}
 	if direct, ok := conn.(syscall.Conn); ok && canCall {
 		if raw, err := direct.SyscallConn(); err == nil {
 			s.raw = raw
 			s.tryRead, s.tryWrite = s.readOnce, s.writeOnce
+			return s
 		}
 	}
+	s.own = make([]byte, ownSize)
 	return s
 }
 
-// Read reads what has come, or waits for something.
-func (s *socket) Read(p []byte) (int, error) {
-	if len(s.unread) == 0 {
-		s.user.waits()
-		n, err := s.fill(p)
-		if err == nil {
-			s.user.arrived()
-		}
-		if n > 0 || err != nil {
-			return n, err
-		}
+// peek gives what is read and not yet skipped, at least one byte: when there is
+// nothing, it waits.
+func (s *socket) peek() ([]byte, error) {
+	if len(s.unread) > 0 {
+		return s.unread, nil
 	}
-	n := copy(p, s.unread)
+	s.user.waits()
+	if err := s.fill(); err != nil {
+		return nil, err
+	}
+	s.user.arrived()
+	return s.unread, nil
+}
+
+// skip drops what peek gave, which must not be used any more.
+func (s *socket) skip(n int) {
 	s.unread = s.unread[n:]
-	if len(s.unread) == 0 {
+	if len(s.unread) == 0 && s.buffer != nil {
 		readBuffers.Put(s.buffer)
 		s.buffer = nil
 	}
-	return n, nil
 }
 
-// fill waits for something to read. It takes a buffer when that is there, unless
-// it has to use p.
-func (s *socket) fill(p []byte) (n int, err error) {
-	if s.raw == nil {
-		return s.Conn.Read(p)
+func (s *socket) fill() error {
+	if s.raw != nil {
+		if err := s.raw.Read(s.tryRead); err != nil {
+			return err
+		}
+		return s.readErr
 	}
-	if err := s.raw.Read(s.tryRead); err != nil {
-		return 0, err
+	n, err := s.Conn.Read(s.own)
+	s.unread = s.own[:n]
+	if n > 0 {
+		return nil // an error comes again
 	}
-	return 0, s.readErr
+	return err
+}
+
+// discard reads until the connection ends.
+func (s *socket) discard() {
+	for {
+		unread, err := s.peek()
+		if err != nil {
+			return
+		}
+		s.skip(len(unread))
+	}
 }
 
 // writeNow writes as much as the socket takes at once, which may be nothing.
@@ -98,38 +117,4 @@ func (s *socket) writeNow(p []byte) (n int, err error) {
 	}
 	s.toWrite = nil
 	return s.written, s.writeErr
-}
-
-// Write and SetWriteDeadline are what gorilla calls when it answers a violation
-// of the protocol by itself. The connection's own writer does that, so as not to
-// be interrupted in the middle of a frame.
-func (s *socket) Write(p []byte) (int, error) {
-	if s.user == nil { // the handshake
-		return s.Conn.Write(p)
-	}
-	return len(p), nil
-}
-
-// SetWriteDeadline does nothing once the handshake is over; see Write.
-func (s *socket) SetWriteDeadline(t time.Time) error {
-	if s.user == nil {
-		return s.Conn.SetWriteDeadline(t)
-	}
-	return nil
-}
-
-// hijacker has a WebSocket made on a socket of ours.
-type hijacker struct {
-	http.ResponseWriter
-	socket *socket // once hijacked
-}
-
-// Hijack implements http.Hijacker.
-func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, buffers, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	h.socket = newSocket(conn)
-	return h.socket, buffers, nil
 }

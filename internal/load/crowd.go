@@ -159,14 +159,23 @@ func serveCrowd(numberAt string) error {
 	if err != nil {
 		return fmt.Errorf("load: a crowd wants NUMBER@HOST:PORT, got %q", numberAt)
 	}
-	c, err := gather(context.Background(), &Relay{Name: address, address: address}, "crowd", peers)
-	if err != nil {
-		return err
+	relay := &Relay{Name: address, address: address}
+	var coming, idle errgroup.Group
+	coming.SetLimit(32)
+	for i := range peers {
+		coming.Go(func() error {
+			p, err := register(context.Background(), relay, fmt.Sprintf("crowd%d-%d", os.Getpid(), i))
+			if err != nil {
+				return err
+			}
+			idle.Go(func() error {
+				_, err := p.next()
+				return err
+			})
+			return nil
+		})
 	}
-	return c.each(func(p *peer) error {
-		_, err := p.next()
-		return err
-	})
+	return errors.Join(coming.Wait(), idle.Wait())
 }
 
 // Churn has peers come one after another, each with a uid and a room of its own
