@@ -86,7 +86,7 @@ func replaceDropped(ctx context.Context, r *Relay, over time.Time, deaf crowd) e
 		case err == nil:
 			deaf[0].conn.Close()
 			deaf[0] = next[0]
-		case !errors.Is(err, errAnswer):
+		case !errors.Is(err, errAnswer) && !errors.Is(err, errClosed):
 			return err
 		}
 	}
