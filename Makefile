@@ -4,8 +4,12 @@
 GO  ?= go
 # What is said to gstpeer by make run, such as ARGS='--room lab'.
 ARGS ?=
-# How long each fuzz target runs in make test.
+# How long each fuzz target runs in make test, and those that read what comes
+# from the network first.
 FUZZTIME ?= 5s
+WIRE_FUZZTIME ?= $(if $(CI),60s,$(FUZZTIME))
+# The long forms of tests: 10,000 idle peers, a minute of random clients.
+export GSTPEER_LONG ?= $(if $(CI),1)
 
 # A checkout that belongs to somebody else must build too: git refuses to
 # describe it.
@@ -64,7 +68,8 @@ lint: deps
 fuzz: deps
 	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' signalling server | xargs -n1 dirname | sort -u); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' $$package/*_test.go); do \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$package || exit 1; \
+			case $$target in FuzzParseCommand|FuzzFrames) time=$(WIRE_FUZZTIME) ;; *) time=$(FUZZTIME) ;; esac; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $$time ./$$package || exit 1; \
 		done; \
 	done
 
