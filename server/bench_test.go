@@ -10,6 +10,14 @@ import (
 	"github.com/gstpeer/gstpeer/internal/load"
 )
 
+// What the profile of the relay says: in ping-pong, three quarters of its time
+// are the system's own calls to read and write a socket, 2 % are epoll's, 5 %
+// are the scheduler's, and what is left is shared by reading frames, the registry
+// and the outbox. The bare relay makes the same calls for each message, so that
+// no relay that writes each message when it comes can be much faster than that.
+// With more than one message under way the calls are shared by all that wait for
+// the same socket, and with one notice to all of a room even by many joiners.
+
 // asProgram has the test binary be one end of a measurement, so that the CPU time
 // and the memory of both ends can be told apart. asProgramAt is the relay's address.
 const (
