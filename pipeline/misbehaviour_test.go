@@ -259,7 +259,7 @@ func TestManyOffers(t *testing.T) {
 	if most > 2 {
 		t.Errorf("200 offers led to %d webrtcbins at once, want one or two", most)
 	}
-	r := newRemote(t, board, p, "restless")
+	r := newRemote(t, board, p, "calm")
 	defer r.close()
 	r.offer(webrtc.RTPCodecTypeVideo)
 	r.awaitTrack().awaitFrames(t, 10)

@@ -86,7 +86,7 @@ func TestUsageErrors(t *testing.T) {
 		{args: []string{"--listen", "8443"}, says: `--listen wants host:port.*got "8443"`},
 		{args: []string{"--server", "relay:8443"}, says: `--server.*want ws://host:port or wss://host:port`},
 		{args: []string{"--insecure"}, says: `about a relay elsewhere: give it with --server`},
-		{args: []string{"--server", "ws://127.0.0.1:1", "--listen", ":0"}, says: `--listen is for the built-in relay`},
+		{args: []string{"--server", "ws://127.0.0.1:1", "--listen", ":0"}, says: `--listen .*are for the built-in relay`},
 		{args: []string{"--server", "wss://127.0.0.1:1", "--insecure", "--ca-file", text}, says: `--ca-file does nothing with --insecure`},
 		{args: []string{"--server", "wss://127.0.0.1:1", "--ca-file", "/nonexistent.pem"}, says: `--ca-file.*/nonexistent.pem: no such file`},
 		{args: []string{"--server", "wss://127.0.0.1:1", "--ca-file", text}, says: `--ca-file.*text.txt has no certificate in PEM form`},
