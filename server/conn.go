@@ -30,7 +30,7 @@ type conn struct {
 	timeouts   timeouts
 	limits     *Limits
 	refusals   refusals
-	leave      func() // gives back its place among the connections
+	place      *place // among the connections
 	began      time.Time
 	grantEnds  time.Time     // of the token; zero for never
 	writeEnded chan struct{} // closed when nobody writes any more
@@ -60,13 +60,13 @@ func (c *conn) run() {
 	c.socket.Close()
 	c.out.writers.Wait()
 	c.out.release()
-	c.leave()
+	c.place.leave()
 	c.logEnd(err)
 	c.linger(ended)
 }
 
 func (c *conn) readLoop() error {
-	reader := &frameReader{socket: c.socket, limit: c.limits.MaxMessageBytes, control: c.handleControl}
+	reader := &frameReader{socket: c.socket, pace: c.pace, limit: c.limits.MaxMessageBytes, control: c.handleControl}
 	for {
 		f, err := c.readMessage(reader)
 		if err != nil {
@@ -95,7 +95,7 @@ func (c *conn) readMessage(reader *frameReader) (frame, error) {
 		f.arrived = time.Since(epoch)
 	}
 	c.received.add(f)
-	return f, c.pace.spend(len(f.payload))
+	return f, c.pace.spendMessage()
 }
 
 func (c *conn) handleControl(kind int, payload []byte) error {
@@ -105,7 +105,10 @@ func (c *conn) handleControl(kind int, payload []byte) error {
 	case websocket.PongMessage:
 		c.out.confirm(payload)
 	}
-	return c.pace.spend(len(payload))
+	if err := c.pace.spendBytes(frameOverhead + len(payload)); err != nil {
+		return err
+	}
+	return c.pace.spendMessage()
 }
 
 // waits writes what the peer has had queued for others, now that all that came
@@ -231,7 +234,10 @@ func (c *conn) register(uid string) bool {
 				c.resumed = true
 				return true
 			}
-		case !c.await(holder):
+			if !c.await(holder, nil) { // it is on its way out
+				return false
+			}
+		case !c.await(holder, holder.out.probe()):
 			return false
 		}
 	}
@@ -239,12 +245,13 @@ func (c *conn) register(uid string) bool {
 
 // await gives the holder of a uid time to show that it is there: its connection
 // may be half open (a vanished host, a reloaded page), or it may be on its way
-// back. It reports true when the uid may be free.
-func (c *conn) await(holder *peer) bool {
+// back. It reports true when the uid may be free. A holder that is alive says so
+// on the channel.
+func (c *conn) await(holder *peer, alive <-chan struct{}) bool {
 	timeout := time.NewTimer(c.timeouts.takeover)
 	defer timeout.Stop()
 	select {
-	case <-holder.out.probe():
+	case <-alive:
 		return false
 	case <-c.out.ended:
 		return false

@@ -18,6 +18,7 @@ var errViolation = errors.New("server: WebSocket protocol violated")
 // twice more. It gives its errors as gorilla does.
 type frameReader struct {
 	socket  *socket
+	pace    *pace                                // what the peer may send
 	limit   int                                  // of a message, in bytes
 	control func(kind int, payload []byte) error // gets pings and pongs
 }
@@ -30,7 +31,10 @@ type frameHeader struct {
 	mask   [4]byte
 }
 
-const continuation = 0 // is the kind of a message's further frames
+const (
+	continuation  = 0 // is the kind of a message's further frames
+	frameOverhead = 6 // bytes that a frame costs at least beside its payload
+)
 
 // next reads the next message.
 func (r *frameReader) next() (frame, error) {
@@ -45,6 +49,9 @@ func (r *frameReader) next() (frame, error) {
 		case !begun:
 			f.kind = h.kind
 			f.room(h.length)
+		}
+		if err := r.pace.spendBytes(frameOverhead + h.length); err != nil {
+			return f, err
 		}
 		if f.payload, err = r.payload(f.payload, h); err != nil || h.final {
 			return f, err

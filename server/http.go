@@ -97,9 +97,9 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 	if refused == nil && !grant.AllowsRole(role) {
 		refused = &httpRefusal{http.StatusForbidden, "the token is for viewers: add ?role=viewer", RefusedToken}
 	}
-	var leave func()
+	var place *place
 	if refused == nil {
-		leave, refused = s.turnstile.enter(s.proxies.client(r))
+		place, refused = s.turnstile.enter(s.proxies.client(r))
 	}
 	if refused != nil {
 		s.refuseRequest(w, r, refused)
@@ -107,7 +107,7 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	ws, err := s.upgrader.Upgrade(w, r, nil)
 	if err != nil {
-		leave()
+		place.leave()
 		s.log.Debug("upgrade failed", "remote", s.remote(r), "err", err)
 		return
 	}
@@ -119,7 +119,7 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 		limits:     &s.config.Limits,
 		refusals:   s.refusals,
 		pace:       s.config.Limits.pace(),
-		leave:      leave,
+		place:      place,
 		out:        out,
 		peer:       &peer{viewer: role == signalling.RoleViewer, grant: grant, resumption: s.resumption(r.URL.Query(), out), out: out},
 		grantEnds:  s.grantEnds(grant),

@@ -92,8 +92,8 @@ func (i ICE) configuration(uid string, grant *token.Grant, now time.Time) rtcCon
 	}
 	if len(i.TURN) > 0 {
 		expiry := now.Add(i.TURNTTL)
-		if grant != nil && grant.Expiry.Before(expiry) {
-			expiry = grant.Expiry
+		if grant != nil && grant.Expiry.Add(token.Leeway).Before(expiry) {
+			expiry = grant.Expiry.Add(token.Leeway) // when the relay, too, takes it for ended
 		}
 		username, credential := turnCredential(i.TURNSecret, uid, expiry)
 		c.ICEServers = append(c.ICEServers, rtcICEServer{i.TURN, username, credential})

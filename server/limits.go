@@ -41,7 +41,9 @@ type Limits struct {
 	MaxConnections int
 
 	// MaxConnectionsPerAddress bounds the WebSockets of one client address, or
-	// of one IPv6 network of 64 bits. Beyond it one is refused with HTTP 429.
+	// of one IPv6 network of 64 bits. Beyond it one is refused with HTTP 429. As
+	// many peers again may be away to come back, and four times as many
+	// connections may be no WebSocket, unless there are trusted proxies.
 	MaxConnectionsPerAddress int
 
 	// MaxRooms and MaxRoomPeers bound the rooms and the members of each, viewers
@@ -120,7 +122,7 @@ func (l Limits) pace() *pace {
 	if l.MessagesPerSecond == 0 && l.BytesPerSecond == 0 {
 		return nil
 	}
-	return &pace{newLimiter(l.MessagesPerSecond, 1), newLimiter(l.BytesPerSecond, l.MaxMessageBytes)}
+	return &pace{newLimiter(l.MessagesPerSecond, 1), newLimiter(l.BytesPerSecond, frameOverhead+l.MaxMessageBytes)}
 }
 
 func newLimiter(perSecond float64, atLeast int) *rate.Limiter {
@@ -130,15 +132,18 @@ func newLimiter(perSecond float64, atLeast int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(perSecond), max(atLeast, int(perSecond*rateBurst.Seconds())))
 }
 
-// spend takes a message from what the peer may send.
-func (p *pace) spend(bytes int) error {
-	now := time.Now()
-	switch {
-	case p == nil:
-		return nil
-	case !p.messages.AllowN(now, 1):
+// spendMessage takes a message from what the peer may send.
+func (p *pace) spendMessage() error {
+	if p != nil && !p.messages.Allow() {
 		return errMessageRate
-	case !p.bytes.AllowN(now, bytes):
+	}
+	return nil
+}
+
+// spendBytes takes those of a frame, so that a message without an end is paid
+// for as well.
+func (p *pace) spendBytes(n int) error {
+	if p != nil && !p.bytes.AllowN(time.Now(), n) {
 		return errByteRate
 	}
 	return nil

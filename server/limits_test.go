@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -253,4 +254,50 @@ func TestLimitsAreChecked(t *testing.T) {
 			t.Errorf("New(%+v): %v, want ErrConfig", limits, err)
 		}
 	}
+}
+
+// TestEndlessMessageIsPaidFor: a message that has no end costs what it takes,
+// even if its fragments are empty.
+func TestEndlessMessageIsPaidFor(t *testing.T) {
+	r := startLimited(t, server.Limits{BytesPerSecond: 1, MaxMessageBytes: 1000})
+	c := r.dial(t, "/")
+	c.hello("c")
+	c.sendRaw(maskedFrame(0x01, nil))
+	var fragments []byte
+	for range 500 {
+		fragments = append(fragments, maskedFrame(0x00, nil)...)
+	}
+	c.sendRaw(fragments)
+	c.wantClose(websocket.ClosePolicyViolation, "too many bytes")
+	r.wantRefused(t, server.RefusedByteRate, 1)
+}
+
+// TestRoomOfLongNames: the list of a room's members stays one that can be sent.
+func TestRoomOfLongNames(t *testing.T) {
+	r := startLimited(t, server.Limits{})
+	room := id("room")
+	const fit = 256
+	for i := range fit {
+		c := r.dial(t, "/")
+		c.hello(fmt.Sprintf("%04d%s", i, strings.Repeat("x", 1020)))
+		c.send("ROOM " + room)
+		if answer := c.next().text; !strings.HasPrefix(answer, "ROOM_OK ") {
+			t.Fatalf("member %d: got %.80q, want ROOM_OK", i, answer)
+		}
+	}
+	late := r.register(t, "late")
+	late.send("ROOM " + room)
+	late.want("ERROR room '" + room + "' is full")
+}
+
+// TestViewersHaveNoSessions: who only receives cannot call, nor be called out of
+// the room that it is about to join.
+func TestViewersHaveNoSessions(t *testing.T) {
+	r := startLimited(t, server.Limits{})
+	peer, viewer := r.register(t, "peer"), r.viewer(t, "viewer")
+	viewer.send("SESSION " + peer.uid)
+	viewer.wantError()
+	peer.send("SESSION " + viewer.uid)
+	peer.wantError()
+	viewer.enter(id("room"))
 }

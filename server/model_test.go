@@ -303,7 +303,8 @@ func (m *model) answers(command said, reply string) bool {
 	case verb == "SESSION" && argument == m.me.uid:
 		return reply == unknownPeer+"is yourself"
 	case verb == "SESSION":
-		return reply == "SESSION_OK" || reply == unknownPeer+"not found" || reply == unknownPeer+"busy"
+		return reply == "SESSION_OK" && !m.me.viewer || reply == unknownPeer+"not found" || reply == unknownPeer+"busy" ||
+			reply == "ERROR viewers take part in no sessions, join a room"
 	case verb == "ROOM" && strings.Contains(argument, " "):
 		return reply == "ERROR invalid room id '"+argument+"'"
 	case verb == "ROOM":

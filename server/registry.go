@@ -180,6 +180,8 @@ func (r *registry) call(p *peer, uid string) error {
 		return refuse("peer '%s' not found", uid)
 	case callee == p:
 		return refuse("peer '%s' is yourself", uid)
+	case p.viewer || callee.viewer:
+		return refuse("viewers take part in no sessions, join a room")
 	case !callee.grant.AllowsSessions():
 		return refuse("peer '%s' is not allowed sessions by its token", uid)
 	case callee.partner != nil || callee.room != nil:

@@ -175,6 +175,17 @@ func (c *conn) resume(holder *peer) bool {
 // given up.
 func (c *conn) linger(since time.Time) {
 	gone := c.registry.gone(c.peer)
+	select {
+	case <-gone: // as most are
+		return
+	default:
+	}
+	back := c.place.wait()
+	if back == nil {
+		c.registry.expire(c.peer)
+		return
+	}
+	defer back()
 	grace := time.NewTimer(time.Until(since.Add(c.registry.grace)))
 	defer grace.Stop()
 	select {

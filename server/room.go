@@ -13,7 +13,12 @@ import (
 type room struct {
 	id      string
 	members []*peer // in the order in which they joined
+	bytes   int     // of their uids
 }
+
+// maxRoomBytes bounds the uids of a room: a list of them all is made for each
+// peer that joins or asks for it.
+const maxRoomBytes = 256 << 10
 
 // sees tells whether p hears of q: viewers have nothing to say to one another.
 func (p *peer) sees(q *peer) bool {
@@ -28,7 +33,7 @@ func (r *registry) join(p *peer, id string) error {
 	case rm == nil && len(r.rooms) >= r.limits.MaxRooms:
 		r.refusals.count(RefusedRooms)
 		return refuse("too many rooms, join one that exists or try again later")
-	case rm != nil && len(rm.members) >= r.limits.MaxRoomPeers:
+	case rm != nil && (len(rm.members) >= r.limits.MaxRoomPeers || rm.bytes+len(p.uid) > maxRoomBytes):
 		r.refusals.count(RefusedRoomPeers)
 		return refuse("room '%s' is full", id)
 	case rm == nil:
@@ -38,6 +43,7 @@ func (r *registry) join(p *peer, id string) error {
 	r.send(p, textFrame(signalling.VerbRoomOK+" "+rm.uidsFor(p)))
 	r.notify(rm, p, signalling.VerbRoomPeerJoined)
 	rm.members = append(rm.members, p)
+	rm.bytes += len(p.uid)
 	p.room = rm
 	return nil
 }
@@ -47,6 +53,7 @@ func (r *registry) part(p *peer) {
 	rm := p.room
 	p.room = nil
 	rm.members = slices.DeleteFunc(rm.members, func(member *peer) bool { return member == p })
+	rm.bytes -= len(p.uid)
 	if len(rm.members) == 0 {
 		delete(r.rooms, rm.id)
 		return

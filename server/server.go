@@ -189,7 +189,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          log.New(serveLog{s.log}, "", 0),
 	}
-	s.turnstile.watch(httpServer)
+	s.turnstile.watch(httpServer, len(s.config.TrustedProxies) > 0)
 	if s.isClosed() {
 		listener.Close()
 		return fmt.Errorf("%w: cannot serve %s", ErrClosed, listener.Addr())

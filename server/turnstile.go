@@ -19,7 +19,10 @@ type turnstile struct {
 	mu         sync.Mutex
 	webSockets int
 	perAddress map[netip.Prefix]int // WebSockets
+	away       int                  // peers that may come back, beside them
+	awayFrom   map[netip.Prefix]int
 	waiting    map[net.Conn]*arrival
+	arrived    map[netip.Prefix]int // of those that wait
 }
 
 // arrival is a connection that has not become a WebSocket. It is guarded by the
@@ -27,6 +30,17 @@ type turnstile struct {
 type arrival struct {
 	since     time.Time
 	requested bool // at least once
+	network   netip.Prefix
+}
+
+// maxArrivals is how many connections that are no WebSocket yet, or will never
+// be, an address may have for each WebSocket: pages are loaded by several.
+const maxArrivals = 4
+
+// place is what a WebSocket takes up.
+type place struct {
+	turnstile *turnstile
+	network   netip.Prefix // of its client; zero if that is not limited
 }
 
 type arrivalKey struct{}
@@ -36,40 +50,74 @@ func newTurnstile(limits Limits, refusals refusals) *turnstile {
 		limits:     limits,
 		refusals:   refusals,
 		perAddress: make(map[netip.Prefix]int),
+		awayFrom:   make(map[netip.Prefix]int),
 		waiting:    make(map[net.Conn]*arrival),
+		arrived:    make(map[netip.Prefix]int),
 	}
 }
 
-// enter counts a WebSocket until leave is called, or refuses it.
-func (t *turnstile) enter(client netip.Addr) (leave func(), refused *httpRefusal) {
-	network := networkOf(client)
-	limited := t.limits.MaxConnectionsPerAddress > 0 && network.IsValid()
+// enter counts a WebSocket until it leaves, or refuses it.
+func (t *turnstile) enter(client netip.Addr) (*place, *httpRefusal) {
+	network := t.limitedNetwork(client)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.webSockets >= t.limits.MaxConnections:
 		return nil, &httpRefusal{http.StatusServiceUnavailable, "too many connections, try again later", RefusedConnections}
-	case limited && t.perAddress[network] >= t.limits.MaxConnectionsPerAddress:
+	case network.IsValid() && t.perAddress[network] >= t.limits.MaxConnectionsPerAddress:
 		return nil, &httpRefusal{http.StatusTooManyRequests, "too many connections from your address", RefusedAddress}
 	}
 	t.webSockets++
-	if limited {
-		t.perAddress[network]++
-	}
-	return func() { t.leave(network, limited) }, nil
+	count(t.perAddress, network, 1)
+	return &place{t, network}, nil
 }
 
-func (t *turnstile) leave(network netip.Prefix, limited bool) {
+// leave gives the place of a WebSocket back.
+func (p *place) leave() {
+	t := p.turnstile
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.webSockets--
-	if !limited {
+	count(t.perAddress, p.network, -1)
+}
+
+// wait counts a peer that may come back until back is called. There may be as
+// many of them as WebSockets, in all and of one address: they hold memory too,
+// but must not be in their own way when they return. It gives nil for one more.
+func (p *place) wait() (back func()) {
+	t := p.turnstile
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.away >= t.limits.MaxConnections || p.network.IsValid() && t.awayFrom[p.network] >= t.limits.MaxConnectionsPerAddress {
+		return nil
+	}
+	t.away++
+	count(t.awayFrom, p.network, 1)
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.away--
+		count(t.awayFrom, p.network, -1)
+	}
+}
+
+// count adds to what a network has, and forgets one that has nothing.
+func count(counts map[netip.Prefix]int, network netip.Prefix, n int) {
+	if !network.IsValid() {
 		return
 	}
-	t.perAddress[network]--
-	if t.perAddress[network] == 0 {
-		delete(t.perAddress, network)
+	counts[network] += n
+	if counts[network] == 0 {
+		delete(counts, network)
 	}
+}
+
+// limitedNetwork is networkOf where that is limited.
+func (t *turnstile) limitedNetwork(client netip.Addr) netip.Prefix {
+	if t.limits.MaxConnectionsPerAddress == 0 {
+		return netip.Prefix{}
+	}
+	return networkOf(client)
 }
 
 // networkOf is what one client has to itself: an address, or of IPv6 the network
@@ -86,10 +134,15 @@ func networkOf(client netip.Addr) netip.Prefix {
 	return network
 }
 
-// watch has the turnstile count the connections of an HTTP server.
-func (t *turnstile) watch(s *http.Server) {
+// watch has the turnstile count the connections of an HTTP server. Those of a
+// proxy come from one address, which says nothing.
+func (t *turnstile) watch(s *http.Server, proxied bool) {
 	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		a := t.arrive(conn)
+		var network netip.Prefix
+		if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok && !proxied {
+			network = t.limitedNetwork(tcp.AddrPort().Addr().Unmap())
+		}
+		a := t.arrive(conn, network)
 		if a == nil {
 			t.refusals.count(RefusedConnections)
 			conn.Close()
@@ -119,14 +172,16 @@ func (t *turnstile) request(ctx context.Context) {
 
 // arrive gives nil for a connection that is one too many: a crowd that only
 // connects must not use up what peers need.
-func (t *turnstile) arrive(conn net.Conn) *arrival {
+func (t *turnstile) arrive(conn net.Conn, network netip.Prefix) *arrival {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.waiting) >= t.limits.MaxConnections {
+	if len(t.waiting) >= t.limits.MaxConnections ||
+		network.IsValid() && t.arrived[network] >= maxArrivals*t.limits.MaxConnectionsPerAddress {
 		return nil
 	}
-	a := &arrival{since: time.Now()}
+	a := &arrival{since: time.Now(), network: network}
 	t.waiting[conn] = a
+	count(t.arrived, network, 1)
 	return a
 }
 
@@ -135,6 +190,9 @@ func (t *turnstile) depart(conn net.Conn) {
 	defer t.mu.Unlock()
 	a := t.waiting[conn]
 	delete(t.waiting, conn)
+	if a != nil {
+		count(t.arrived, a.network, -1)
+	}
 	if a != nil && !a.requested && time.Since(a.since) >= t.limits.TimeToHeaders {
 		t.refusals.count(RefusedHeaders)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -66,9 +67,18 @@ func (s signaller) SendCandidate(ctx context.Context, uid string, c signalling.C
 	return s.client.SendTo(ctx, uid, signalling.Negotiation{Candidate: &c}.String())
 }
 
+// joinTimeout is how long the relay may take to let us into a room, with a
+// reconnection in between.
+const joinTimeout = 45 * time.Second
+
 // serveRoom joins the room and takes what happens there.
 func serveRoom(ctx context.Context, client *signalling.Client, media *pipeline.Pipeline, s *settings, ready func()) error {
-	members, err := client.Join(ctx, s.room)
+	joining, cancel := context.WithTimeoutCause(ctx, joinTimeout, fmt.Errorf("the relay did not let us into room %q within %s", s.room, joinTimeout))
+	members, err := client.Join(joining, s.room)
+	cancel()
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = context.Cause(joining)
+	}
 	if err != nil {
 		return endedBy(ctx, err)
 	}
