@@ -41,7 +41,7 @@ func dial(ctx context.Context, r *Relay, path string) (*peer, error) {
 		ReadBufferSize:   256,
 		WriteBufferSize:  256,
 	}
-	ws, _, err := dialer.DialContext(ctx, "ws://"+r.address+path, nil)
+	ws, _, err := dialer.DialContext(ctx, r.URL()+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("load: dial %s: %w", r.Name, err)
 	}

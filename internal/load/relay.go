@@ -57,6 +57,9 @@ func Start(ctx context.Context, name string, command func(address string) *exec.
 	return r, nil
 }
 
+// URL is where peers reach the relay.
+func (r *Relay) URL() string { return "ws://" + r.address }
+
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
