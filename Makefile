@@ -21,7 +21,7 @@ build_packages = ca-certificates gcc libc6-dev pkg-config \
 	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
 run_packages = gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav \
-	gstreamer1.0-nice gstreamer1.0-x gstreamer1.0-alsa gstreamer1.0-pulseaudio \
+	gstreamer1.0-nice gstreamer1.0-x gstreamer1.0-alsa \
 	fonts-dejavu-core
 test_packages = chromium gstreamer1.0-tools python3-websockets xvfb xauth
 

@@ -24,7 +24,7 @@ var debianPackages = map[string]string{
 	"srtpenc":      "gstreamer1.0-plugins-bad",
 	"h264parse":    "gstreamer1.0-plugins-bad",
 	"x264enc":      "gstreamer1.0-plugins-ugly",
-	"pulsesrc":     "gstreamer1.0-pulseaudio",
+	"pulsesrc":     "gstreamer1.0-plugins-good",
 	"v4l2src":      "gstreamer1.0-plugins-good",
 	"rtspsrc":      "gstreamer1.0-plugins-good",
 	"ximagesrc":    "gstreamer1.0-plugins-good",
@@ -36,6 +36,7 @@ var debianPackages = map[string]string{
 	"capssetter":   "gstreamer1.0-plugins-good",
 	"opusenc":      "gstreamer1.0-plugins-base",
 	"videotestsrc": "gstreamer1.0-plugins-base",
+	"audiotestsrc": "gstreamer1.0-plugins-base",
 }
 
 // webrtcElements is what webrtcbin needs besides itself: it does not say so

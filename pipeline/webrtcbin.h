@@ -2,8 +2,8 @@
  *
  * All of it can be called from any thread, but for one peer from one thread at
  * a time; only webrtc_feed_push may run beside the others. What GStreamer has
- * to say comes from threads of its own through the four functions at the end,
- * which Go implements: each copies and posts, and never blocks. */
+ * to say comes from threads of its own through the functions that webrtcbin.go
+ * exports: each copies and posts, and never blocks. */
 #pragma once
 
 #include <stdint.h>
