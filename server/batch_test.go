@@ -102,7 +102,7 @@ func TestBatchIsBounded(t *testing.T) {
 // the messages before it.
 func TestOutboxEndsBatches(t *testing.T) {
 	o := newOutbox(100, 1<<20, func() {})
-	defer o.release()
+	defer o.disarm()
 	for range 5 {
 		o.send(frame{kind: websocket.TextMessage, payload: make([]byte, copiedSize-30)})
 	}

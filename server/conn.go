@@ -59,10 +59,11 @@ func (c *conn) run() {
 	<-c.writeEnded
 	c.socket.Close()
 	c.out.writers.Wait()
-	c.out.release()
+	c.out.disarm()
 	c.place.leave()
 	c.logEnd(err)
 	c.linger(ended)
+	c.out.empty()
 }
 
 func (c *conn) readLoop() error {
@@ -79,8 +80,19 @@ func (c *conn) readLoop() error {
 			c.handleHello(f)
 		default:
 			c.handle(f)
+			if err := c.spendAsked(); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// spendAsked has the peer pay for answers that are long where the question is
+// short.
+func (c *conn) spendAsked() error {
+	asked := c.peer.asked
+	c.peer.asked = 0
+	return c.pace.spendBytes(asked)
 }
 
 func (c *conn) readMessage(reader *frameReader) (frame, error) {
@@ -208,7 +220,9 @@ func (c *conn) handleHello(f frame) {
 	case err == nil && !c.peer.grant.AllowsUID(command.ID):
 		c.reject(websocket.ClosePolicyViolation, "uid not allowed by the token", RefusedToken)
 	case err != nil || !c.register(command.ID):
-		c.reject(websocket.CloseProtocolError, "invalid peer uid", RefusedUID)
+		if !c.out.over() { // by an end that has nothing to do with the uid
+			c.reject(websocket.CloseProtocolError, "invalid peer uid", RefusedUID)
+		}
 	default:
 		c.hello = c.keepAlive()
 		c.logStart()
@@ -225,10 +239,12 @@ func (c *conn) reject(code int, reason string, counted Refused) {
 func (c *conn) register(uid string) bool {
 	c.peer.uid = uid
 	for {
-		holder := c.registry.register(c.peer)
+		holder, ok := c.registry.register(c.peer)
 		switch {
-		case holder == nil:
+		case ok:
 			return true
+		case holder == nil:
+			return false
 		case holder.is(c.peer):
 			if c.resume(holder) {
 				c.resumed = true

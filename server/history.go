@@ -22,27 +22,45 @@ type history struct {
 	pinged uint64  // what the last ping asks to confirm
 }
 
-// add notes a written message. The oldest are forgotten when there are too many.
-func (h *history) add(f frame) {
+// add notes a written message. The oldest are forgotten when there are too many;
+// how many bytes that were is returned, as by all that forgets.
+func (h *history) add(f frame) (forgotten int) {
 	h.frames = append(h.frames, f)
 	h.bytes += len(f.payload)
-	excess := 0
-	for bytes := h.bytes; len(h.frames)-excess > h.maxFrames || bytes > h.maxBytes; excess++ {
-		bytes -= len(h.frames[excess].payload)
-	}
-	h.drop(excess)
+	excess := max(0, len(h.frames)-h.maxFrames)
+	forgotten = h.drop(excess)
+	return forgotten + h.forgetSome(h.bytes-h.maxBytes)
 }
 
-func (h *history) drop(n int) {
+// forgetSome forgets the oldest messages with at least so many bytes, if any.
+func (h *history) forgetSome(bytes int) (forgotten int) {
+	n := 0
+	for left := bytes; left > 0 && n < len(h.frames); n++ {
+		left -= len(h.frames[n].payload)
+	}
+	return h.drop(n)
+}
+
+// forget forgets everything.
+func (h *history) forget() (forgotten int) {
+	if h == nil {
+		return 0
+	}
+	return h.drop(len(h.frames))
+}
+
+func (h *history) drop(n int) (forgotten int) {
 	for i := range n {
-		h.bytes -= len(h.frames[i].payload)
+		forgotten += len(h.frames[i].payload)
 		h.frames[i] = frame{}
 	}
+	h.bytes -= forgotten
 	h.first += uint64(n)
 	h.frames = h.frames[n:]
 	if len(h.frames) == 0 {
 		h.frames = nil
 	}
+	return forgotten
 }
 
 func (h *history) written() uint64 { return h.first + uint64(len(h.frames)) }
@@ -63,13 +81,15 @@ func (h *history) ping() []byte {
 }
 
 // confirm reads the payload of a pong.
-func (h *history) confirm(pong []byte) {
+func (h *history) confirm(pong []byte) (forgotten int) {
 	if h == nil || len(pong) != 8 {
-		return // answers nothing that was asked
+		return 0 // answers nothing that was asked
 	}
-	if n := binary.BigEndian.Uint64(pong); n > h.first && n <= h.pinged && n <= h.written() {
-		h.drop(int(n - h.first))
+	n := binary.BigEndian.Uint64(pong)
+	if n <= h.first || n > h.pinged || n > h.written() {
+		return 0
 	}
+	return h.drop(int(n - h.first))
 }
 
 // since gives what a peer lacks that has received so many messages; false when

@@ -129,7 +129,7 @@ func (s *Server) handleWebSocket(w http.ResponseWriter, r *http.Request) {
 		writeEnded: make(chan struct{}),
 	}
 	c.socket = newSocket(netConn, c)
-	out.flush, out.relayTime = c.flush, s.config.RelayTime
+	out.flush, out.relayTime, out.reserve = c.flush, s.config.RelayTime, &s.reserve
 	s.start(c)
 }
 

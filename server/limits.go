@@ -19,6 +19,8 @@ const (
 	DefaultTimeToHello    = 10 * time.Second
 	DefaultQueuedMessages = 4096
 	DefaultQueuedBytes    = 4 << 20
+
+	DefaultQueuedBytesInAll = 1 << 30
 )
 
 // What to choose for a relay on the open internet, where the default is no
@@ -63,9 +65,16 @@ type Limits struct {
 	QueuedMessages int
 	QueuedBytes    int
 
+	// QueuedBytesInAll bounds what waits and what is remembered for all peers
+	// together, beyond 64 KiB for each. When it is used up, a peer that would
+	// need more of it is closed with 1008 "slow consumer", and of those that may
+	// come back less is remembered.
+	QueuedBytesInAll int
+
 	// MessagesPerSecond and BytesPerSecond bound what a peer sends, pings and
-	// pongs included. It may save up 10 s of that, and can always send one
-	// message of MaxMessageBytes. Beyond either it is closed with 1008 "too
+	// pongs included, and the lists of a room's members that it asks for. It may
+	// save up 10 s of that, and can always send one message of MaxMessageBytes,
+	// or get one list. Beyond either it is closed with 1008 "too
 	// many messages" or "too many bytes".
 	MessagesPerSecond float64
 	BytesPerSecond    float64
@@ -79,7 +88,7 @@ type Limits struct {
 
 func (l Limits) complete() (Limits, error) {
 	if l.MaxConnections < 0 || l.MaxConnectionsPerAddress < 0 || l.MaxRooms < 0 || l.MaxRoomPeers < 0 ||
-		l.MaxMessageBytes < 0 || l.QueuedMessages < 0 || l.QueuedBytes < 0 ||
+		l.MaxMessageBytes < 0 || l.QueuedMessages < 0 || l.QueuedBytes < 0 || l.QueuedBytesInAll < 0 ||
 		l.MessagesPerSecond < 0 || l.BytesPerSecond < 0 || l.TimeToHeaders < 0 || l.TimeToHello < 0 {
 		return l, fmt.Errorf("%w: limits want 0 or more, got %+v", ErrConfig, l)
 	}
@@ -93,6 +102,7 @@ func (l Limits) complete() (Limits, error) {
 		{&l.MaxMessageBytes, signalling.MaxMessage},
 		{&l.QueuedMessages, DefaultQueuedMessages},
 		{&l.QueuedBytes, DefaultQueuedBytes},
+		{&l.QueuedBytesInAll, DefaultQueuedBytesInAll},
 	} {
 		if *limit.value == 0 {
 			*limit.value = limit.defaultValue
@@ -122,7 +132,7 @@ func (l Limits) pace() *pace {
 	if l.MessagesPerSecond == 0 && l.BytesPerSecond == 0 {
 		return nil
 	}
-	return &pace{newLimiter(l.MessagesPerSecond, 1), newLimiter(l.BytesPerSecond, frameOverhead+l.MaxMessageBytes)}
+	return &pace{newLimiter(l.MessagesPerSecond, 1), newLimiter(l.BytesPerSecond, max(frameOverhead+l.MaxMessageBytes, maxListBytes))}
 }
 
 func newLimiter(perSecond float64, atLeast int) *rate.Limiter {

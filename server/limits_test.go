@@ -149,6 +149,45 @@ func TestMaxMessageBytes(t *testing.T) {
 	r.wantRefused(t, server.RefusedMessageBytes, 1)
 }
 
+// TestMessageGrowsWithUID: the sender's uid takes the place of the receiver's,
+// who may not be able to take more than the relay does.
+func TestMessageGrowsWithUID(t *testing.T) {
+	const limit = 2000
+	r := startLimited(t, server.Limits{MaxMessageBytes: limit})
+	long, short := r.dial(t, "/"), r.register(t, "short")
+	long.hello(id(strings.Repeat("x", 1000)))
+	room := id("room")
+	long.enter(room)
+	short.enter(room, long)
+	long.want("ROOM_PEER_JOINED " + short.uid)
+	fits := limit - len("ROOM_PEER_MSG ") - len(long.uid) - len(" ")
+	long.tell(short, strings.Repeat("x", fits))
+	short.wantMessage(long, strings.Repeat("x", fits))
+	long.tell(short, strings.Repeat("x", fits+1))
+	long.wantError()
+	r.wantRefused(t, server.RefusedMessageBytes, 1)
+	short.tell(long, strings.Repeat("x", fits))
+	long.wantMessage(short, strings.Repeat("x", fits))
+	short.wantNothing()
+}
+
+// TestListIsPaidFor: a list of a great room is long, and easily asked for.
+func TestListIsPaidFor(t *testing.T) {
+	r := startLimited(t, server.Limits{BytesPerSecond: 1, MaxMessageBytes: 1100})
+	room := id("room")
+	for i := range 60 {
+		member := r.dial(t, "/")
+		member.hello(fmt.Sprintf("%s-%d", strings.Repeat("x", 1000), i))
+		member.send("ROOM " + room)
+	}
+	asker := r.register(t, "asker")
+	asker.send("ROOM " + room)
+	for a := asker.next(); a.err == nil; a = asker.next() {
+		_ = asker.ws.WriteMessage(websocket.TextMessage, []byte("ROOM_PEER_LIST")) // the end is on its way
+	}
+	r.wantRefused(t, server.RefusedByteRate, 1)
+}
+
 func TestQueueLimits(t *testing.T) {
 	for name, limits := range map[string]server.Limits{
 		"messages": {QueuedMessages: 2},
@@ -189,12 +228,12 @@ func TestMessageRate(t *testing.T) {
 }
 
 func TestByteRate(t *testing.T) {
-	r := startLimited(t, server.Limits{BytesPerSecond: 1, MaxMessageBytes: 1000})
+	r := startLimited(t, server.Limits{BytesPerSecond: 1})
 	c := r.dial(t, "/")
 	c.hello("c")
-	c.send(strings.Repeat("x", 900)) // one of the greatest length may always come
+	c.send(strings.Repeat("x", 1<<20-4000)) // one of about the greatest length may always come
 	c.wantError()
-	c.send(strings.Repeat("x", 900))
+	c.send(strings.Repeat("x", 8000))
 	c.wantClose(websocket.ClosePolicyViolation, "too many bytes")
 	r.wantRefused(t, server.RefusedByteRate, 1)
 }
@@ -248,7 +287,7 @@ func TestRefusedOriginIsCounted(t *testing.T) {
 func TestLimitsAreChecked(t *testing.T) {
 	for _, limits := range []server.Limits{
 		{MaxConnections: -1}, {MaxConnectionsPerAddress: -1}, {MaxRooms: -1}, {MaxRoomPeers: -1}, {MaxMessageBytes: -1},
-		{QueuedMessages: -1}, {QueuedBytes: -1}, {MessagesPerSecond: -1}, {BytesPerSecond: -1}, {TimeToHeaders: -1}, {TimeToHello: -1},
+		{QueuedMessages: -1}, {QueuedBytes: -1}, {QueuedBytesInAll: -1}, {MessagesPerSecond: -1}, {BytesPerSecond: -1}, {TimeToHeaders: -1}, {TimeToHello: -1},
 	} {
 		if _, err := server.New(server.Config{Limits: limits}); !errors.Is(err, server.ErrConfig) {
 			t.Errorf("New(%+v): %v, want ErrConfig", limits, err)
@@ -264,7 +303,7 @@ func TestEndlessMessageIsPaidFor(t *testing.T) {
 	c.hello("c")
 	c.sendRaw(maskedFrame(0x01, nil))
 	var fragments []byte
-	for range 500 {
+	for range 100_000 { // more than one may ever save up
 		fragments = append(fragments, maskedFrame(0x00, nil)...)
 	}
 	c.sendRaw(fragments)

@@ -41,7 +41,7 @@ func originHost(u *url.URL) string {
 }
 
 // allow tells whether the page that made the request may use the relay. What is
-// not a browser names no origin, and the relay's own page always may.
+// not a browser names no origin.
 func (o origins) allow(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if len(o) == 0 || origin == "" {
@@ -51,7 +51,7 @@ func (o origins) allow(r *http.Request) bool {
 	if err != nil {
 		return false
 	}
-	if strings.EqualFold(u.Host, r.Host) {
+	if own(u, r) {
 		return true
 	}
 	host := originHost(u)
@@ -61,6 +61,16 @@ func (o origins) allow(r *http.Request) bool {
 		}
 	}
 	return false
+}
+
+// own tells whether a page is the relay's. That the request came to the name that
+// the page is of does not prove it: anybody can have a name of his lead here,
+// once his page is loaded (DNS rebinding). An address cannot be made to.
+func own(origin *url.URL, r *http.Request) bool {
+	host := strings.ToLower(origin.Hostname())
+	certain := net.ParseIP(host) != nil || host == "localhost" || strings.HasSuffix(host, ".localhost")
+	secure := origin.Scheme == "https" || r.TLS == nil
+	return certain && secure && strings.EqualFold(origin.Host, r.Host)
 }
 
 // proxies are the networks whose word on a client's address is taken.

@@ -25,7 +25,7 @@ func TestAllowedOrigins(t *testing.T) {
 		{[]string{"https://app.example"}, "https://app.example.evil.example", false},
 		{[]string{"https://app.example"}, "https://evil.example", false},
 		{[]string{"https://app.example"}, "null", false},
-		{[]string{"https://app.example"}, "https://relay.example", true}, // the relay's own page
+		{[]string{"https://app.example"}, "https://relay.example", false}, // it may be rebound
 		{[]string{"https://*.app.example"}, "https://a.app.example", true},
 		{[]string{"https://*.app.example"}, "https://app.example", false},
 		{[]string{"https://*.app.example"}, "https://evilapp.example", false},
@@ -41,6 +41,25 @@ func TestAllowedOrigins(t *testing.T) {
 		}
 		if got := allowed.allow(r); got != c.want {
 			t.Errorf("%q, origin %q: %v, want %v", c.patterns, c.origin, got, c.want)
+		}
+	}
+	elsewhere, err := parseOrigins([]string{"https://elsewhere.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for target, pages := range map[string]map[string]bool{ // is it the relay's own page
+		"https://192.0.2.1/ws":           {"https://192.0.2.1": true, "http://192.0.2.1": false, "https://192.0.2.1:8443": false},
+		"https://[2001:db8::1]:8443/ws":  {"https://[2001:db8::1]:8443": true, "https://[2001:db8::2]:8443": false},
+		"http://localhost:8443/ws":       {"http://localhost:8443": true, "https://localhost:8443": true, "http://localhost": false},
+		"http://relay.localhost:8443/ws": {"http://relay.localhost:8443": true, "http://localhost:8443": false},
+		"http://relay.example/ws":        {"http://relay.example": false, "http://localhost.example": false},
+	} {
+		for origin, want := range pages {
+			r := httptest.NewRequest("GET", target, nil)
+			r.Header.Set("Origin", origin)
+			if got := elsewhere.allow(r); got != want {
+				t.Errorf("%s from the page at %s: %v, want %v", target, origin, got, want)
+			}
 		}
 	}
 	for _, pattern := range []string{"", "*", "app.example", "https://app.example/", "https://app.example/path", "https://"} {

@@ -59,6 +59,7 @@ type outbox struct {
 	ended     chan struct{} // closed once the connection has been told to end
 	kill      func()        // cuts the connection, whatever it is doing
 	relayTime Observer      // of Config.RelayTime
+	reserve   *reserve      // shared with all other outboxes; nil is without end
 	maxFrames int
 	maxBytes  int
 
@@ -67,6 +68,8 @@ type outbox struct {
 	history  *history // what is written but may be lost; nil for a peer that cannot resume
 	head     int
 	bytes    int           // payload bytes in frames[head:]
+	owed     backlogSize   // the part of them, at the head, that is beside the limits
+	held     int           // payload bytes in frames[head:] and in the history
 	greeting bool          // the first frame answers HELLO, of no use to another connection
 	busy     bool          // somebody is bound to flush
 	writing  int           // how many of the frames are being written
@@ -115,8 +118,12 @@ func (o *outbox) queue(f frame) (placed bool) {
 	if o.closing != nil && o.kept == nil {
 		return true
 	}
-	waiting := len(o.frames) - o.head
-	if waiting > 0 && (waiting >= o.maxFrames || o.bytes+len(f.payload) > o.maxBytes) {
+	waiting, bytes := len(o.frames)-o.head-o.owed.frames, o.bytes-o.owed.bytes
+	if waiting > 0 && (waiting >= o.maxFrames || bytes+len(f.payload) > o.maxBytes) {
+		return false
+	}
+	if !o.hold(len(f.payload)) && waiting > 0 {
+		o.release(len(f.payload))
 		return false
 	}
 	o.frames = append(o.frames, f)
@@ -125,20 +132,22 @@ func (o *outbox) queue(f frame) (placed bool) {
 }
 
 // greet queues the answer to HELLO, ahead of all other messages, and after it
-// what the peer lacks since an earlier connection, with the count of what it has.
-func (o *outbox) greet(f frame, lacking []frame, before uint64) {
+// what the peer lacks since an earlier connection.
+func (o *outbox) greet(f frame, lacking backlog) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closing != nil {
 		return
 	}
-	o.frames = append([]frame{f}, lacking...)
+	o.frames = append([]frame{f}, lacking.frames...)
 	for _, queued := range o.frames {
 		o.bytes += len(queued.payload)
 	}
+	o.hold(o.bytes)
+	o.owed = lacking.owed
 	o.greeting = true
 	if o.history != nil {
-		o.history.first = before
+		o.history.first = lacking.before
 	}
 	o.rouse()
 }
@@ -164,7 +173,7 @@ func (o *outbox) answerPing(payload string) {
 func (o *outbox) confirm(pong []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.history.confirm(pong)
+	o.release(o.history.confirm(pong))
 }
 
 // probe sends a ping and returns a channel that is closed at the peer's next
@@ -226,23 +235,53 @@ func (o *outbox) keep(code int, reason string, within time.Duration) (settled <-
 	return o.kept
 }
 
-// take gives what has been kept for a peer that comes back: the messages that
-// were not written, and before them those that were and that it says it lacks.
-// It reports false when these are not known any more. The count of all messages
-// before the first one goes with them.
-func (o *outbox) take(r *resumption) (lacking []frame, before uint64, ok bool) {
+// backlog is what has been kept for a peer that comes back.
+type backlog struct {
+	frames []frame
+	before uint64      // how many messages there were before the first one
+	owed   backlogSize // the part, at the head, that was written already, and lost
+}
+
+type backlogSize struct{ frames, bytes int }
+
+func (s *backlogSize) add(f frame) {
+	s.frames++
+	s.bytes += len(f.payload)
+}
+
+func (s *backlogSize) take(f frame) {
+	if s.frames > 0 {
+		s.frames--
+		s.bytes -= len(f.payload)
+	}
+}
+
+// take gives what has been kept: the messages that were not written, and before
+// them those that were and that the peer says it lacks. It reports false when
+// these are not known any more.
+//
+// What is owed was within the limits of the history or is what is left of an
+// earlier debt, and both together never exceed those. So however often a peer
+// comes back, it costs no more than one history and one queue.
+func (o *outbox) take(r *resumption) (lacking backlog, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	defer o.clear()
+	defer o.drop()
+	lacking.owed = o.owed
 	unwritten := o.frames[o.head:]
 	if o.greeting {
 		unwritten = unwritten[1:]
 	}
 	if !r.counts {
-		return unwritten, o.history.written(), true
+		lacking.frames, lacking.before = unwritten, o.history.written()
+		return lacking, true
 	}
 	lost, ok := o.history.since(r.received)
-	return slices.Concat(lost, unwritten), r.received, ok
+	for _, f := range lost {
+		lacking.owed.add(f)
+	}
+	lacking.frames, lacking.before = slices.Concat(lost, unwritten), r.received
+	return lacking, ok
 }
 
 // clear drops what is not being written already.
@@ -250,12 +289,40 @@ func (o *outbox) clear() {
 	end := o.head + o.writing
 	for _, f := range o.frames[end:] {
 		o.bytes -= len(f.payload)
+		o.release(len(f.payload))
 	}
 	o.frames = o.frames[:end:end] // what was behind may be somebody else's now
 	if o.writing == 0 {
-		o.frames, o.head, o.greeting = nil, 0, false
+		o.frames, o.head, o.greeting, o.owed = nil, 0, false, backlogSize{}
 	}
 }
+
+// drop is clear, and forgets what was written as well.
+func (o *outbox) drop() {
+	o.clear()
+	o.release(o.history.forget())
+}
+
+// empty drops everything, once nobody writes and nobody is to come back.
+func (o *outbox) empty() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.drop()
+}
+
+// hold counts payload bytes that are kept in memory from now on. It reports
+// false when there are more of them than the peers may have together.
+func (o *outbox) hold(bytes int) (within bool) {
+	before := o.drawn()
+	o.held += bytes
+	return o.reserve.draw(o.drawn() - before)
+}
+
+// release counts those that are not kept any more.
+func (o *outbox) release(bytes int) { o.hold(-bytes) }
+
+// drawn is what the outbox needs beyond its own share.
+func (o *outbox) drawn() int { return max(0, o.held-ownShare) }
 
 func (o *outbox) end(code int, reason string, within time.Duration) {
 	killAt := time.Now().Add(within)
@@ -283,8 +350,8 @@ func (o *outbox) over() bool {
 	}
 }
 
-// release stops what finish set up, once the connection is gone.
-func (o *outbox) release() {
+// disarm stops what finish set up, once the connection is gone.
+func (o *outbox) disarm() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.killLate != nil {
@@ -336,13 +403,22 @@ func (o *outbox) pop() {
 	o.frames[o.head] = frame{}
 	o.head++
 	o.bytes -= len(f.payload)
+	if !o.greeting {
+		o.owed.take(f)
+	}
 	o.sent.add(f)
 	if f.arrived != 0 && o.relayTime != nil {
 		o.relayTime.Observe((time.Since(epoch) - f.arrived).Seconds())
 	}
-	if o.history != nil && !o.greeting {
-		o.history.add(f)
+	switch {
+	case o.history != nil && !o.greeting:
+		o.release(o.history.add(f))
+		if o.reserve.exhausted() && o.drawn() > 0 {
+			o.release(o.history.forgetSome(o.drawn()))
+		}
 		o.pings = o.pings || o.history.due()
+	default:
+		o.release(len(f.payload))
 	}
 	o.greeting = false
 	if o.history == nil {

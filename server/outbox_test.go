@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,7 +57,7 @@ func describe(f frame) string {
 func TestOutboxOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutbox(10, 100, func() {})
-		defer o.release()
+		defer o.disarm()
 		for _, text := range []string{"one", "two"} {
 			if !o.send(textFrame(text)) {
 				t.Fatal("no place in an empty outbox")
@@ -127,7 +128,7 @@ func TestOutboxKeep(t *testing.T) {
 		{resumption{counts: true, received: 2}, nil}, // more than was written
 	} {
 		o := newResumableOutbox()
-		o.greet(textFrame("HELLO"), nil, 0)
+		o.greet(textFrame("HELLO"), backlog{})
 		for _, text := range []string{"one", "two", "three"} {
 			o.send(textFrame(text))
 		}
@@ -143,25 +144,127 @@ func TestOutboxKeep(t *testing.T) {
 		assertEqual(t, drain(o), "close gone")
 		o.send(textFrame("four"))
 		o.abandon(websocket.CloseNormalClosure, "", time.Minute) // an end that comes late
-		lacking, before, ok := o.take(&c.resumption)
-		o.release()
+		lacking, ok := o.take(&c.resumption)
+		o.disarm()
 		if ok != (c.want != nil) {
-			t.Errorf("%+v: %d messages, %v", c.resumption, len(lacking), ok)
+			t.Errorf("%+v: %d messages, %v", c.resumption, len(lacking.frames), ok)
 		}
 		if !ok {
 			continue
 		}
 		successor := newResumableOutbox() // is itself succeeded before anything is written
-		successor.greet(textFrame("HELLO"), lacking, before)
+		successor.greet(textFrame("HELLO"), lacking)
 		<-successor.keep(websocket.CloseGoingAway, "", time.Minute)
-		lacking, before, _ = successor.take(&c.resumption)
-		successor.release()
+		lacking, _ = successor.take(&c.resumption)
+		successor.disarm()
 		last := newResumableOutbox()
-		last.greet(textFrame("HELLO"), lacking, before)
+		last.greet(textFrame("HELLO"), lacking)
 		assertEqual(t, drain(last), c.want...)
 		if last.bytes != 0 || last.history.written() != 4 {
 			t.Errorf("%d bytes are queued, %d messages were written; want 0 and 4", last.bytes, last.history.written())
 		}
+	}
+}
+
+// write writes so many messages, which may get lost.
+func write(o *outbox, n int) {
+	for range n {
+		o.mu.Lock()
+		o.writing = 1
+		o.mu.Unlock()
+		o.written(1)
+	}
+}
+
+// TestOutboxOwes lets a peer come back that lacks as much as is remembered while
+// as much waits as may: it must not be taken for one that does not read, and
+// however often it breaks off it must not cost more than this.
+func TestOutboxOwes(t *testing.T) {
+	const limit = 4
+	common := &reserve{limit: 1 << 20}
+	o := newResumableOutbox()
+	o.reserve = common
+	o.greet(textFrame("HELLO"), backlog{})
+	write(o, 1)
+	sent := 0
+	fill := func() {
+		for o.send(textFrame(strings.Repeat("x", 20<<10))) {
+			sent++
+		}
+	}
+	o.maxBytes, o.history.maxBytes = 1<<20, 1<<20
+	fill()
+	write(o, limit)
+	fill()
+	for i := range 5 {
+		<-o.keep(websocket.CloseGoingAway, "", time.Minute)
+		received := uint64(sent - 2*limit)
+		lacking, ok := o.take(&resumption{counts: true, received: received})
+		o.disarm()
+		if !ok || len(lacking.frames) != 2*limit || lacking.owed.frames != limit {
+			t.Fatalf("return %d: %d messages, %d of them owed, %v; want %d and %d", i, len(lacking.frames), lacking.owed.frames, ok, 2*limit, limit)
+		}
+		if common.used.Load() != 0 {
+			t.Errorf("return %d: %d bytes of the reserve stay in use by a connection that is gone", i, common.used.Load())
+		}
+		o = newResumableOutbox()
+		o.maxBytes, o.history.maxBytes, o.reserve = 1<<20, 1<<20, common
+		o.greet(textFrame("HELLO"), lacking)
+		if o.send(textFrame("one too many")) {
+			t.Errorf("return %d: more than the queue's limit waits", i)
+		}
+		if want := int64(2*limit*(20<<10) + len("HELLO") - ownShare); common.used.Load() != want {
+			t.Errorf("return %d: %d bytes of the reserve are in use, want %d", i, common.used.Load(), want)
+		}
+		write(o, 1+i%limit) // HELLO, and a part of what is owed
+	}
+	write(o, len(o.frames)-o.head)
+	fill()
+	if sent != 3*limit {
+		t.Errorf("%d messages found a place, want %d: a debt that is paid does not count", sent, 3*limit)
+	}
+	o.empty()
+	if o.held != 0 || common.used.Load() != 0 {
+		t.Errorf("%d bytes are held, %d of the reserve; want none", o.held, common.used.Load())
+	}
+}
+
+// TestReserve uses up what all may hold together.
+func TestReserve(t *testing.T) {
+	common := &reserve{limit: 100 << 10}
+	chunk := frame{kind: websocket.BinaryMessage, payload: make([]byte, 10<<10)}
+	newOne := func() *outbox {
+		o := newOutbox(1000, 1<<20, func() {})
+		o.history = &history{maxFrames: 1000, maxBytes: 1 << 20}
+		o.reserve = common
+		return o
+	}
+	greedy, modest, other := newOne(), newOne(), newOne()
+	placed := 0
+	for greedy.send(chunk) {
+		placed++
+	}
+	if want := (ownShare + 100<<10) / len(chunk.payload); placed != want {
+		t.Errorf("%d chunks found a place, want %d", placed, want)
+	}
+	for placed = 0; modest.send(chunk); placed++ {
+	}
+	if placed != ownShare/len(chunk.payload) {
+		t.Errorf("%d chunks of another peer found a place, want as many as are in its share, %d", placed, ownShare/len(chunk.payload))
+	}
+	huge := frame{kind: websocket.BinaryMessage, payload: make([]byte, 200<<10)}
+	if !other.send(huge) {
+		t.Error("a single message found no place in an empty queue")
+	}
+	write(other, 1)
+	if other.history.written() != 1 || len(other.history.frames) != 0 {
+		t.Error("more is remembered than there is memory for")
+	}
+	for _, o := range []*outbox{greedy, modest, other} {
+		o.empty()
+	}
+	if used := common.used.Load(); used != 0 {
+		t.Errorf("%d bytes are in use by nobody", used)
 	}
 }
 
@@ -218,6 +321,6 @@ func TestOutboxAbandon(t *testing.T) {
 		if waited := time.Since(began); waited != time.Minute {
 			t.Errorf("killed after %v, want %v", waited, time.Minute)
 		}
-		o.release()
+		o.disarm()
 	})
 }

@@ -54,10 +54,10 @@ const (
 	RefusedHello        Refused = "time_to_hello"           // Limits.TimeToHello
 	RefusedUID          Refused = "uid"                     // invalid, or taken
 	RefusedProtocol     Refused = "protocol"                // not WebSocket, not UTF-8, or no HELLO at first
-	RefusedMessageBytes Refused = "message_bytes"           // Limits.MaxMessageBytes
+	RefusedMessageBytes Refused = "message_bytes"           // Limits.MaxMessageBytes, or what the relay would have to send beyond it
 	RefusedMessageRate  Refused = "message_rate"            // Limits.MessagesPerSecond
 	RefusedByteRate     Refused = "byte_rate"               // Limits.BytesPerSecond
-	RefusedQueue        Refused = "queue"                   // Limits.QueuedMessages or QueuedBytes
+	RefusedQueue        Refused = "queue"                   // Limits.QueuedMessages, QueuedBytes or QueuedBytesInAll
 	RefusedRooms        Refused = "rooms"                   // Limits.MaxRooms
 	RefusedRoomPeers    Refused = "room_peers"              // Limits.MaxRoomPeers
 )

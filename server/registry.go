@@ -24,8 +24,9 @@ type peer struct {
 	// read without, to save the parsing of what is only passed on.
 	inSession atomic.Bool
 
-	// Owned by the connection's read loop: which outboxes it is to flush.
-	due []*outbox
+	// Owned by the connection's read loop.
+	due   []*outbox // it is to flush
+	asked int       // bytes of the long answers that its message had
 
 	// Guarded by the registry's mutex.
 	registered bool
@@ -85,17 +86,21 @@ func (r *registry) atomically(f func()) {
 }
 
 // register reserves the peer's uid and says HELLO. If another peer holds the
-// uid, that one is returned and nothing happens.
-func (r *registry) register(p *peer) (holder *peer) {
+// uid, that one is returned and nothing happens; nor does anything for a peer
+// whose connection has been told to end while it waited for the uid.
+func (r *registry) register(p *peer) (holder *peer, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if p.out.over() {
+		return nil, false
+	}
 	if holder := r.peers[p.uid]; holder != nil {
-		return holder
+		return holder, false
 	}
 	r.peers[p.uid] = p
 	p.registered = true
-	p.out.greet(textFrame(signalling.VerbHello), nil, 0)
-	return nil
+	p.out.greet(textFrame(signalling.VerbHello), backlog{})
+	return nil, true
 }
 
 // leave takes the peer out: its uid is free, its session or room hears of it.

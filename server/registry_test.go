@@ -33,7 +33,7 @@ func FuzzRegistry(f *testing.F) {
 		defer func() {
 			for _, p := range peers {
 				if p != nil {
-					p.out.release()
+					p.out.disarm()
 				}
 			}
 		}()
@@ -41,7 +41,7 @@ func FuzzRegistry(f *testing.F) {
 			who, what, whom := int(b)%len(peers), int(b>>3)%6, int(b>>5)%len(peers)
 			if p := peers[who]; p == nil || p.out.over() {
 				if p != nil {
-					p.out.release()
+					p.out.disarm()
 				}
 				peers[who] = newTestPeer(r, who)
 				views[who] = map[string]bool{}
@@ -66,7 +66,7 @@ func FuzzRegistry(f *testing.F) {
 func TestSessionEndFreesBoth(t *testing.T) {
 	r := newTestRegistry()
 	caller, callee, third := newTestPeer(r, 0), newTestPeer(r, 1), newTestPeer(r, 2)
-	defer callee.out.release()
+	defer callee.out.disarm()
 	act(r, caller, 1, callee.uid)
 	drain(caller.out)
 	drain(callee.out)
@@ -85,7 +85,7 @@ func TestSessionEndFreesBoth(t *testing.T) {
 func TestFarewellTooMany(t *testing.T) {
 	r := newTestRegistry()
 	stays, leaves := newTestPeer(r, 0), newTestPeer(r, 1)
-	defer stays.out.release()
+	defer stays.out.disarm()
 	act(r, stays, 4, "")
 	act(r, leaves, 4, "") // HELLO, ROOM_OK and ROOM_PEER_JOINED fill the other's outbox
 	r.leave(leaves)
@@ -93,6 +93,30 @@ func TestFarewellTooMany(t *testing.T) {
 	check(t, r)
 	if len(r.peers) != 0 || len(r.rooms) != 0 {
 		t.Errorf("%d peers in %d rooms, want none", len(r.peers), len(r.rooms))
+	}
+}
+
+// TestNoRegistrationAfterTheEnd holds that a peer that waited for its uid does not
+// get it, nor another's place, once its own connection has been told to end.
+func TestNoRegistrationAfterTheEnd(t *testing.T) {
+	r := newTestRegistry()
+	late := &peer{uid: "late", out: newOutbox(3, 100, func() {})}
+	r.evict(late, websocket.ClosePolicyViolation, "token expired")
+	defer late.out.disarm()
+	if holder, ok := r.register(late); ok || holder != nil || len(r.peers) != 0 {
+		t.Errorf("registered %v, holder %v", ok, holder)
+	}
+	old := &peer{uid: "old", out: newResumableOutbox(), resumption: &resumption{}}
+	r.register(old)
+	if r.suspend(old, websocket.ClosePolicyViolation, "") == nil {
+		t.Fatal("there is no place to keep")
+	}
+	defer old.out.disarm()
+	late = &peer{uid: "old", out: newResumableOutbox(), resumption: &resumption{}}
+	r.evict(late, websocket.ClosePolicyViolation, "token expired")
+	defer late.out.disarm()
+	if r.resume(old, late) || r.peers["old"] != old {
+		t.Error("a peer on its way out has taken the place")
 	}
 }
 

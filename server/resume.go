@@ -78,16 +78,16 @@ func (r *registry) resume(old, p *peer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.dropFull()
-	if !old.registered {
+	if !old.registered || p.out.over() {
 		return false
 	}
-	lacking, before, ok := old.out.take(p.resumption)
+	lacking, ok := old.out.take(p.resumption)
 	if !ok || !p.mayReplace(old) {
 		r.remove(old)
 		return false
 	}
 	r.replace(old, p)
-	p.out.greet(textFrame(p.welcome()), lacking, before)
+	p.out.greet(textFrame(p.welcome()), lacking)
 	return true
 }
 

@@ -20,6 +20,10 @@ type room struct {
 // peer that joins or asks for it.
 const maxRoomBytes = 256 << 10
 
+// maxListBytes is the longest ROOM_PEER_LIST: besides the uids there is a space
+// before each, which is no shorter than a space.
+const maxListBytes = 2*maxRoomBytes + len(signalling.VerbRoomPeerList)
+
 // sees tells whether p hears of q: viewers have nothing to say to one another.
 func (p *peer) sees(q *peer) bool {
 	return !p.viewer || !q.viewer
@@ -93,7 +97,9 @@ func (r *registry) obeyInRoom(p *peer, m message) error {
 		case signalling.VerbRoomPeerMsg:
 			return r.tell(p, m)
 		case signalling.VerbRoomPeerList:
-			r.send(p, textFrame(signalling.VerbRoomPeerList+" "+p.room.uidsFor(p)))
+			list := textFrame(signalling.VerbRoomPeerList + " " + p.room.uidsFor(p))
+			p.asked += len(list.payload)
+			r.send(p, list)
 			return nil
 		}
 	}
@@ -109,6 +115,10 @@ func (r *registry) tell(p *peer, m message) error {
 		return refuse("peer '%s' not found", c.ID)
 	case to.room != p.room || to != p && !to.sees(p):
 		return refuse("peer '%s' is not in the room", c.ID)
+	case len(m.frame.payload)-len(c.ID)+len(p.uid) > r.limits.MaxMessageBytes:
+		// The receiver may take no more than that either.
+		r.refusals.count(RefusedMessageBytes)
+		return refuse("message too big: with your uid for that of '%s' it has more than %d bytes", c.ID, r.limits.MaxMessageBytes)
 	}
 	text := make([]byte, 0, len(signalling.VerbRoomPeerMsg)+len(p.uid)+len(c.Text)+2)
 	text = append(text, signalling.VerbRoomPeerMsg+" "+p.uid+" "...)

@@ -64,7 +64,9 @@ type Config struct {
 
 	// AllowedOrigins are the pages that browsers may reach the relay from, each
 	// as https://host, https://host:port or https://*.domain. The relay's own
-	// page always may; without any, all may.
+	// page may too where it is loaded by an IP address or as localhost; by
+	// another name it has to be among these, since a name may be anybody's that
+	// leads here. Without any, all pages may.
 	AllowedOrigins []string
 
 	// TrustedProxies are the networks of reverse proxies, whose X-Forwarded-For
@@ -132,6 +134,7 @@ type Server struct {
 	registry  *registry
 	refusals  refusals
 	turnstile *turnstile
+	reserve   reserve
 	upgrader  websocket.Upgrader
 	handler   http.Handler
 
@@ -169,6 +172,7 @@ func newServer(config Config, t timeouts) (*Server, error) {
 		refusals:  refusals,
 		turnstile: newTurnstile(config.Limits, refusals),
 		upgrader:  newUpgrader(config.Limits.TimeToHeaders),
+		reserve:   reserve{limit: int64(config.Limits.QueuedBytesInAll)},
 		conns:     make(map[*conn]struct{}),
 	}
 	s.handler = s.routes()

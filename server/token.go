@@ -58,12 +58,19 @@ func (s *Server) grantEnds(grant *token.Grant) time.Time {
 }
 
 // endWithGrant closes the connection when its token ends, until stopped.
-func (c *conn) endWithGrant() (stop func() bool) {
+func (c *conn) endWithGrant() (stop func()) {
 	if c.grantEnds.IsZero() {
-		return func() bool { return true }
+		return func() {}
 	}
-	return time.AfterFunc(time.Until(c.grantEnds), func() {
+	evicted := make(chan struct{})
+	timer := time.AfterFunc(time.Until(c.grantEnds), func() {
+		defer close(evicted)
 		c.refusals.count(RefusedTokenExpired)
 		c.registry.evict(c.peer, websocket.ClosePolicyViolation, "token expired")
-	}).Stop
+	})
+	return func() {
+		if !timer.Stop() {
+			<-evicted
+		}
+	}
 }

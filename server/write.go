@@ -1,13 +1,22 @@
 package server
 
+// maxOwnBatches is how many batches somebody writes who has queued a message:
+// enough for the longest one.
+const maxOwnBatches = 4
+
 // flush writes what the outbox holds, without waiting: when the socket takes no
 // more, a goroutine of its own goes on. So a connection to which nothing is to be
 // written has no goroutine for it, and most writes need none: whoever queued a
 // message for the peer writes it too. Only who the outbox has bound to it calls
-// flush.
+// flush. It has other things to do, so it is not held for more than a few
+// batches by those who go on queuing.
 func (c *conn) flush() {
 	b := batches.Get().(*batch)
-	for c.out.next(b) {
+	for batches := 1; c.out.next(b); batches++ {
+		if batches > maxOwnBatches {
+			c.out.writers.Go(func() { c.flushWaiting(b, 0) })
+			return
+		}
 		written, err := 0, error(nil)
 		for written < b.length() && err == nil {
 			var n int

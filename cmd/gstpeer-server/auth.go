@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
+	"github.com/gstpeer/gstpeer/internal/reload"
 	"github.com/gstpeer/gstpeer/server/token"
 )
 
@@ -42,36 +44,35 @@ func readSecret(flag, value, file string) ([]byte, error) {
 // authFlags say who may use the relay.
 type authFlags struct {
 	secretFlags
-	AuthJWKS        string `name:"auth-jwks" placeholder:"FILE" help:"JSON Web Key Set with the public keys that tokens may be signed with, by RS256 or ES256; read at the start."`
+	AuthJWKS        string `name:"auth-jwks" placeholder:"FILE" help:"JSON Web Key Set with the public keys that tokens may be signed with, by RS256 or ES256. A changed file comes into use within seconds, for the peers that come from then on."`
 	AuthKeepExpired bool   `help:"Leave a peer registered whose token ends. Without it that is closed with 1008 \"token expired\"."`
 }
 
-// keys are those that tokens are checked with; nil when none are asked for.
-func (f *authFlags) keys() (*token.Keys, error) {
+// keys are those that tokens are checked with; nil when none are asked for. The
+// file of those that may change, if any, is to be followed.
+func (f *authFlags) keys(log *slog.Logger) (*token.Keys, *reload.Files, error) {
 	secret, err := f.secret()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(secret) == 0 && f.AuthJWKS == "" {
 		if f.AuthAudience != "" || f.AuthKeepExpired {
-			return nil, errors.New("--auth-audience and --auth-keep-expired want --auth-secret or --auth-jwks")
+			return nil, nil, errors.New("--auth-audience and --auth-keep-expired want --auth-secret or --auth-jwks")
 		}
-		return nil, nil
+		return nil, nil, nil
 	}
 	keys := &token.Keys{Audience: f.AuthAudience}
 	if len(secret) > 0 {
 		if err := keys.AddSecret(secret); err != nil {
-			return nil, fmt.Errorf("--auth-secret: %w", err)
+			return nil, nil, fmt.Errorf("--auth-secret: %w", err)
 		}
 	}
-	if f.AuthJWKS != "" {
-		document, err := os.ReadFile(f.AuthJWKS)
-		if err != nil {
-			return nil, fmt.Errorf("--auth-jwks: %w", err)
-		}
-		if err := keys.AddJWKS(document); err != nil {
-			return nil, fmt.Errorf("--auth-jwks: %s: %w", f.AuthJWKS, err)
-		}
+	if f.AuthJWKS == "" {
+		return keys, nil, nil
 	}
-	return keys, nil
+	file, err := reload.Open(log, func(contents [][]byte) error { return keys.SetJWKS(contents[0]) }, f.AuthJWKS)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--auth-jwks: %s: %w", f.AuthJWKS, err)
+	}
+	return keys, file, nil
 }

@@ -5,18 +5,20 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
 	"github.com/gstpeer/gstpeer/internal/cli"
 	"github.com/gstpeer/gstpeer/server"
+	"github.com/gstpeer/gstpeer/server/token"
 )
 
 // flags are the options of the program, from the command line or from the
 // environment.
 type flags struct {
 	Listen         string         `group:"Network" default:"127.0.0.1:8443" placeholder:"HOST:PORT" help:"Address to serve on; :8443 serves the whole network. Default: ${default}."`
-	AllowOrigin    []string       `group:"Network" placeholder:"ORIGIN" help:"Page that browsers may use the relay from, beside its own: https://host, https://host:port or https://*.domain. Repeatable. Default: any, as no cookie is ever used."`
+	AllowOrigin    []string       `group:"Network" placeholder:"ORIGIN" help:"Page that browsers may use the relay from, beside its own: https://host, https://host:port or https://*.domain. The relay's own page is known by an address, by localhost and by an --acme domain; by another name it wants to be allowed as well. Repeatable. Default: any, as no cookie is ever used."`
 	TrustedProxies []netip.Prefix `group:"Network" placeholder:"CIDR" help:"Networks of reverse proxies, such as 10.0.0.0/8, whose X-Forwarded-For says where a connection comes from. Default: none."`
 	Keepalive      time.Duration  `group:"Network" default:"30s" placeholder:"DURATION" help:"Time between pings; a peer that shows no sign of life for two of them is dropped. Default: ${default}."`
 	ResumeGrace    time.Duration  `group:"Network" default:"10s" placeholder:"DURATION" help:"How long the place of a peer is kept whose connection broke, if it asked for that; 0 keeps none. Default: ${default}."`
@@ -59,11 +61,7 @@ func (f *flags) check() error {
 }
 
 // config is what the flags mean for the relay.
-func (f *flags) config(log *slog.Logger) (server.Config, error) {
-	keys, err := f.keys()
-	if err != nil {
-		return server.Config{}, err
-	}
+func (f *flags) config(keys *token.Keys, log *slog.Logger) (server.Config, error) {
 	ice, err := f.ice()
 	if err != nil {
 		return server.Config{}, err
@@ -77,11 +75,27 @@ func (f *flags) config(log *slog.Logger) (server.Config, error) {
 		Keepalive:      f.Keepalive,
 		ResumeGrace:    grace,
 		Drain:          f.Drain,
-		AllowedOrigins: f.AllowOrigin,
+		AllowedOrigins: f.allowedOrigins(),
 		TrustedProxies: f.TrustedProxies,
 		Tokens:         keys,
 		KeepExpired:    f.AuthKeepExpired,
 		ICE:            ice,
 		Limits:         f.limits(),
 	}, nil
+}
+
+// allowedOrigins are those of the flag, if there are any, and the relay's own
+// ones, as far as they are known.
+func (f *flags) allowedOrigins() []string {
+	allowed := f.AllowOrigin
+	if len(allowed) == 0 {
+		return nil
+	}
+	for _, domain := range f.ACME {
+		allowed = append(allowed, "https://"+domain)
+		if _, port, err := net.SplitHostPort(f.Listen); err == nil && port != "443" {
+			allowed = append(allowed, "https://"+net.JoinHostPort(domain, port))
+		}
+	}
+	return allowed
 }

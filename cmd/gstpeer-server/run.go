@@ -14,6 +14,7 @@ import (
 	"github.com/gstpeer/gstpeer/server"
 	"github.com/gstpeer/gstpeer/server/certificate"
 	"github.com/gstpeer/gstpeer/server/metrics"
+	"github.com/gstpeer/gstpeer/server/token"
 )
 
 // run is the whole program: it serves until ctx ends, or makes a token.
@@ -41,7 +42,11 @@ func runRelay(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	}
 	log := flags.Logger(stderr)
 	measured := metrics.New()
-	relay, err := flags.newRelay(measured, log)
+	keys, keySet, err := flags.keys(log)
+	if err != nil {
+		return cli.UsageError{Err: err}
+	}
+	relay, err := flags.newRelay(keys, measured, log)
 	if err != nil {
 		return err
 	}
@@ -64,14 +69,17 @@ func runRelay(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		listener = tls.NewListener(listener, source.Config())
 		all.Go(func() error { return source.Run(ctx) })
 	}
+	if keySet != nil {
+		all.Go(func() error { return keySet.Run(ctx) })
+	}
 	fmt.Fprintf(stdout, "The page is at %s\n", flags.pageURL(listener.Addr()))
 	all.Go(func() error { return relay.Serve(ctx, listener) })
 	return all.Wait()
 }
 
 // newRelay makes a relay that is measured.
-func (f *flags) newRelay(measured *metrics.Metrics, log *slog.Logger) (*server.Server, error) {
-	config, err := f.config(log)
+func (f *flags) newRelay(keys *token.Keys, measured *metrics.Metrics, log *slog.Logger) (*server.Server, error) {
+	config, err := f.config(keys, log)
 	if err != nil {
 		return nil, cli.UsageError{Err: err}
 	}

@@ -4,8 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +25,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
 
@@ -178,7 +184,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := f.config(nil)
+	config, err := f.config(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,8 +195,11 @@ func TestDefaults(t *testing.T) {
 		MaxMessageBytes: signalling.MaxMessage,
 		QueuedMessages:  server.DefaultQueuedMessages,
 		QueuedBytes:     server.DefaultQueuedBytes,
-		TimeToHeaders:   server.DefaultTimeToHeaders,
-		TimeToHello:     server.DefaultTimeToHello,
+
+		QueuedBytesInAll: server.DefaultQueuedBytesInAll,
+
+		TimeToHeaders: server.DefaultTimeToHeaders,
+		TimeToHello:   server.DefaultTimeToHello,
 	}
 	if config.Limits != want {
 		t.Errorf("limits %+v, want %+v", config.Limits, want)
@@ -358,6 +367,75 @@ func TestToken(t *testing.T) {
 	p.stop()
 	if said := p.stderr.String(); strings.Contains(said, lines[0]) || strings.Contains(said, secret) {
 		t.Errorf("a secret is in the log:\n%s", said)
+	}
+}
+
+// TestKeysAreExchanged has an identity provider change its keys.
+func TestKeysAreExchanged(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "keys.json")
+	trust := func() (signed string) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public()}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, set, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err = jwt.Signed(signer).Claims(jwt.Claims{Expiry: jwt.NewNumericDate(time.Now().Add(time.Hour))}).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	first := trust()
+	p := start(t, "GSTPEER_SERVER_AUTH_JWKS="+file)
+	accepted := func(bearer string) bool {
+		ws, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(p.page, "http")+"?token="+bearer, nil)
+		if err == nil {
+			ws.Close()
+		}
+		return err == nil
+	}
+	if !accepted(first) {
+		t.Error("a token of the first key is refused")
+	}
+	second := trust()
+	for deadline := time.Now().Add(20 * time.Second); !accepted(second); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the second key did not come into use")
+		}
+	}
+	if accepted(first) {
+		t.Error("a token of the first key is still accepted")
+	}
+}
+
+func TestOwnOrigins(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"--acme=relay.example", "--listen=:443"}, nil},
+		{[]string{"--allow-origin=https://app.example"}, []string{"https://app.example"}},
+		{[]string{"--allow-origin=https://app.example", "--acme=relay.example", "--listen=:443"}, []string{"https://app.example", "https://relay.example"}},
+		{[]string{"--allow-origin=https://app.example", "--acme=relay.example", "--listen=:8443"},
+			[]string{"https://app.example", "https://relay.example", "https://relay.example:8443"}},
+	} {
+		f, err := parseFlags(c.args, io.Discard, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.allowedOrigins(); !slices.Equal(got, c.want) {
+			t.Errorf("%q: %q, want %q", c.args, got, c.want)
+		}
 	}
 }
 

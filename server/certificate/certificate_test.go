@@ -1,7 +1,6 @@
 package certificate
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -128,46 +127,6 @@ func TestExchange(t *testing.T) {
 		}
 	}
 	echo(t, before, "still there")
-}
-
-// TestPoll goes through what may lie in the files.
-func TestPoll(t *testing.T) {
-	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	first := pair(t, certFile, keyFile, "first.example")
-	var log bytes.Buffer
-	f, err := openFiles(certFile, keyFile, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	after := func(polls int, want *x509.Certificate, complaints int) {
-		t.Helper()
-		for range polls {
-			f.poll()
-		}
-		if current := f.current.Load(); !current.Leaf.Equal(want) {
-			t.Errorf("the certificate in use is for %v, want %v", current.Leaf.DNSNames, want.DNSNames)
-		}
-		if got := strings.Count(log.String(), "level=ERROR"); got != complaints {
-			t.Errorf("%d complaints, want %d:\n%s", got, complaints, &log)
-		}
-	}
-	after(3, first, 0)
-	if err := os.WriteFile(certFile, []byte("nonsense"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	after(1, first, 0) // may be half of a change
-	after(10, first, 1)
-	second := pair(t, certFile, keyFile, "second.example")
-	after(1, second, 1)
-	if err := os.Remove(keyFile); err != nil {
-		t.Fatal(err)
-	}
-	after(10, second, 2)
-	third := pair(t, certFile, keyFile, "third.example")
-	after(1, third, 2)
-	pair(t, certFile, filepath.Join(dir, "other.pem"), "fourth.example")
-	after(10, third, 3)
 }
 
 func TestUnusableFiles(t *testing.T) {

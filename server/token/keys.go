@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -29,7 +31,8 @@ type Keys struct {
 	// Audience must be among those that a token names; empty asks for none.
 	Audience string
 
-	keys []key
+	secrets []key
+	set     atomic.Pointer[[]key] // those of the JWKS
 }
 
 type key struct {
@@ -45,40 +48,50 @@ func checkSecret(secret []byte) error {
 	return nil
 }
 
-// AddSecret trusts HS256 tokens with a secret of MinSecret bytes or more.
+// AddSecret trusts HS256 tokens with a secret of MinSecret bytes or more. It is
+// for the time before the keys are used.
 func (k *Keys) AddSecret(secret []byte) error {
 	if err := checkSecret(secret); err != nil {
 		return err
 	}
-	k.keys = append(k.keys, key{algorithm: jose.HS256, public: secret})
+	k.secrets = append(k.secrets, key{algorithm: jose.HS256, public: secret})
 	return nil
 }
 
-// AddJWKS trusts tokens that are signed with the RS256 and ES256 keys of a JSON
-// Web Key Set (RFC 7517), which holds the public halves. Keys for other uses
-// and algorithms are passed over; an error wraps ErrKey.
-func (k *Keys) AddJWKS(document []byte) error {
+// SetJWKS trusts tokens that are signed with the RS256 and ES256 keys of a JSON
+// Web Key Set (RFC 7517), which holds the public halves, and no longer those of
+// an earlier set. Keys for other uses and algorithms are passed over. With an
+// error, which wraps ErrKey, nothing changes. It may be called at any time.
+func (k *Keys) SetJWKS(document []byte) error {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(document, &set); err != nil {
 		return fmt.Errorf("%w: want a JSON Web Key Set: %w", ErrKey, err)
 	}
-	usable := 0
+	var keys []key
 	for i, raw := range set.Keys {
 		parsed, err := parseKey(raw)
 		if err != nil {
 			return fmt.Errorf("%w: key %d of the set: %w", ErrKey, i+1, err)
 		}
 		if parsed != nil {
-			k.keys = append(k.keys, *parsed)
-			usable++
+			keys = append(keys, *parsed)
 		}
 	}
-	if usable == 0 {
+	if len(keys) == 0 {
 		return fmt.Errorf("%w: the set has no RSA or P-256 key for RS256 or ES256 signatures", ErrKey)
 	}
+	k.set.Store(&keys)
 	return nil
+}
+
+// all are the keys that are trusted now.
+func (k *Keys) all() []key {
+	if set := k.set.Load(); set != nil {
+		return slices.Concat(k.secrets, *set)
+	}
+	return k.secrets
 }
 
 // parseKey gives nil for a key that is not for us.
@@ -129,11 +142,12 @@ func (k *Keys) Verify(token string, now time.Time) (Grant, error) {
 	if len(token) > maxToken {
 		return Grant{}, ErrMalformed
 	}
-	parsed, err := jwt.ParseSigned(token, k.algorithms())
+	keys := k.all()
+	parsed, err := jwt.ParseSigned(token, algorithms(keys))
 	if err != nil {
 		return Grant{}, ErrMalformed
 	}
-	c, err := k.trusted(parsed)
+	c, err := trusted(keys, parsed)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -155,19 +169,19 @@ func (k *Keys) Verify(token string, now time.Time) (Grant, error) {
 	return c.grant()
 }
 
-func (k *Keys) algorithms() []jose.SignatureAlgorithm {
-	algorithms := make([]jose.SignatureAlgorithm, len(k.keys))
-	for i := range k.keys {
-		algorithms[i] = k.keys[i].algorithm
+func algorithms(keys []key) []jose.SignatureAlgorithm {
+	algorithms := make([]jose.SignatureAlgorithm, len(keys))
+	for i := range keys {
+		algorithms[i] = keys[i].algorithm
 	}
 	return algorithms
 }
 
 // trusted gives the claims of a token that one of the keys has signed. A key is
 // tried with its own algorithm only.
-func (k *Keys) trusted(token *jwt.JSONWebToken) (*claims, error) {
+func trusted(keys []key, token *jwt.JSONWebToken) (*claims, error) {
 	header := token.Headers[0] // the compact form has one
-	for _, key := range k.keys {
+	for _, key := range keys {
 		otherKey := header.KeyID != "" && key.id != "" && header.KeyID != key.id
 		if otherKey || header.Algorithm != string(key.algorithm) {
 			continue

@@ -44,7 +44,7 @@ func trust(t *testing.T, document string, secrets ...[]byte) *Keys {
 		}
 	}
 	if document != "" {
-		if err := k.AddJWKS([]byte(document)); err != nil {
+		if err := k.SetJWKS([]byte(document)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -220,7 +220,7 @@ func TestUnusableKeys(t *testing.T) {
 		{"small", set(jose.JSONWebKey{Key: &small.PublicKey}), "1024 bits"},
 		{"broken", `{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`, "key 1 of the set"},
 	} {
-		err := new(Keys).AddJWKS([]byte(c.document))
+		err := new(Keys).SetJWKS([]byte(c.document))
 		if !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("a set that is %s: %v, want ErrKey and %q", c.name, err, c.says)
 		}
