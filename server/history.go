@@ -23,20 +23,25 @@ type history struct {
 }
 
 // add notes a written message. The oldest are forgotten when there are too many;
-// how many bytes that were is returned, as by all that forgets.
+// what these cost is returned, as by all that forgets.
 func (h *history) add(f frame) (forgotten int) {
 	h.frames = append(h.frames, f)
 	h.bytes += len(f.payload)
-	excess := max(0, len(h.frames)-h.maxFrames)
-	forgotten = h.drop(excess)
-	return forgotten + h.forgetSome(h.bytes-h.maxBytes)
+	excess := 0
+	for bytes := h.bytes; len(h.frames)-excess > h.maxFrames || bytes > h.maxBytes; excess++ {
+		bytes -= len(h.frames[excess].payload)
+	}
+	return h.drop(excess)
 }
 
-// forgetSome forgets the oldest messages with at least so many bytes, if any.
-func (h *history) forgetSome(bytes int) (forgotten int) {
+// forgetSome forgets the oldest messages that cost at least so much, if any.
+func (h *history) forgetSome(cost int) (forgotten int) {
+	if h == nil {
+		return 0
+	}
 	n := 0
-	for left := bytes; left > 0 && n < len(h.frames); n++ {
-		left -= len(h.frames[n].payload)
+	for left := cost; left > 0 && n < len(h.frames); n++ {
+		left -= h.frames[n].cost()
 	}
 	return h.drop(n)
 }
@@ -51,10 +56,10 @@ func (h *history) forget() (forgotten int) {
 
 func (h *history) drop(n int) (forgotten int) {
 	for i := range n {
-		forgotten += len(h.frames[i].payload)
+		forgotten += h.frames[i].cost()
+		h.bytes -= len(h.frames[i].payload)
 		h.frames[i] = frame{}
 	}
-	h.bytes -= forgotten
 	h.first += uint64(n)
 	h.frames = h.frames[n:]
 	if len(h.frames) == 0 {

@@ -65,16 +65,17 @@ type Limits struct {
 	QueuedMessages int
 	QueuedBytes    int
 
-	// QueuedBytesInAll bounds what waits and what is remembered for all peers
-	// together, beyond 64 KiB for each. When it is used up, a peer that would
-	// need more of it is closed with 1008 "slow consumer", and of those that may
-	// come back less is remembered.
+	// QueuedBytesInAll bounds the memory for what waits and what is remembered
+	// for all peers together, beyond 64 KiB for each. When half of it is used,
+	// less is remembered of those that may come back. When all is used, a peer
+	// that would need more of it is closed with 1008 "slow consumer"; a peer for
+	// which nothing waits may take as much again for one message.
 	QueuedBytesInAll int
 
 	// MessagesPerSecond and BytesPerSecond bound what a peer sends, pings and
-	// pongs included, and the lists of a room's members that it asks for. It may
+	// pongs included, and the lists of a room's members that it is told. It may
 	// save up 10 s of that, and can always send one message of MaxMessageBytes,
-	// or get one list. Beyond either it is closed with 1008 "too
+	// or get two lists. Beyond either it is closed with 1008 "too
 	// many messages" or "too many bytes".
 	MessagesPerSecond float64
 	BytesPerSecond    float64
@@ -132,7 +133,7 @@ func (l Limits) pace() *pace {
 	if l.MessagesPerSecond == 0 && l.BytesPerSecond == 0 {
 		return nil
 	}
-	return &pace{newLimiter(l.MessagesPerSecond, 1), newLimiter(l.BytesPerSecond, max(frameOverhead+l.MaxMessageBytes, maxListBytes))}
+	return &pace{newLimiter(l.MessagesPerSecond, 1), newLimiter(l.BytesPerSecond, max(frameOverhead+l.MaxMessageBytes, 2*maxListBytes))}
 }
 
 func newLimiter(perSecond float64, atLeast int) *rate.Limiter {

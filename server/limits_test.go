@@ -303,7 +303,7 @@ func TestEndlessMessageIsPaidFor(t *testing.T) {
 	c.hello("c")
 	c.sendRaw(maskedFrame(0x01, nil))
 	var fragments []byte
-	for range 100_000 { // more than one may ever save up
+	for range 200_000 { // more than one may ever save up
 		fragments = append(fragments, maskedFrame(0x00, nil)...)
 	}
 	c.sendRaw(fragments)

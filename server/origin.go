@@ -41,7 +41,8 @@ func originHost(u *url.URL) string {
 }
 
 // allow tells whether the page that made the request may use the relay. What is
-// not a browser names no origin.
+// not a browser names no origin, nor does a page that gets something from where
+// it was loaded: only WebSockets always come with one.
 func (o origins) allow(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if len(o) == 0 || origin == "" {

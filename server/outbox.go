@@ -42,6 +42,12 @@ func (f frame) recycle() {
 	}
 }
 
+// cost is about what the frame takes up in memory while it waits.
+func (f frame) cost() int {
+	const overhead = 64 // of the frame itself, in a slice that may have grown
+	return overhead + cap(f.payload)
+}
+
 func textFrame(text string) frame {
 	return frame{kind: websocket.TextMessage, payload: []byte(text)}
 }
@@ -69,7 +75,7 @@ type outbox struct {
 	head     int
 	bytes    int           // payload bytes in frames[head:]
 	owed     backlogSize   // the part of them, at the head, that is beside the limits
-	held     int           // payload bytes in frames[head:] and in the history
+	held     int           // cost of frames[head:] and of the history
 	greeting bool          // the first frame answers HELLO, of no use to another connection
 	busy     bool          // somebody is bound to flush
 	writing  int           // how many of the frames are being written
@@ -119,16 +125,26 @@ func (o *outbox) queue(f frame) (placed bool) {
 		return true
 	}
 	waiting, bytes := len(o.frames)-o.head-o.owed.frames, o.bytes-o.owed.bytes
-	if waiting > 0 && (waiting >= o.maxFrames || bytes+len(f.payload) > o.maxBytes) {
+	if o.greeting {
+		waiting, bytes = waiting-1, bytes-len(o.frames[o.head].payload)
+	}
+	if waiting > 0 && (waiting >= o.maxFrames || bytes+len(f.payload) > o.maxBytes) || !o.afford(f, waiting) {
 		return false
 	}
-	if !o.hold(len(f.payload)) && waiting > 0 {
-		o.release(len(f.payload))
-		return false
-	}
+	o.hold(f.cost())
 	o.frames = append(o.frames, f)
 	o.bytes += len(f.payload)
 	return true
+}
+
+// afford tells whether the reserve has what the frame needs beyond the share of
+// this connection. What was written is forgotten for it first.
+func (o *outbox) afford(f frame, waiting int) bool {
+	lacks := func() int { return max(0, o.held+f.cost()-max(o.held, ownShare)) }
+	if lacks() > 0 && !o.reserve.has(lacks(), waiting == 0) {
+		o.release(o.history.forgetSome(o.drawn() + lacks()))
+	}
+	return lacks() == 0 || o.reserve.has(lacks(), waiting == 0)
 }
 
 // greet queues the answer to HELLO, ahead of all other messages, and after it
@@ -142,8 +158,8 @@ func (o *outbox) greet(f frame, lacking backlog) {
 	o.frames = append([]frame{f}, lacking.frames...)
 	for _, queued := range o.frames {
 		o.bytes += len(queued.payload)
+		o.hold(queued.cost())
 	}
-	o.hold(o.bytes)
 	o.owed = lacking.owed
 	o.greeting = true
 	if o.history != nil {
@@ -158,6 +174,15 @@ func (o *outbox) ping() {
 	defer o.mu.Unlock()
 	o.pings = true
 	o.rouse()
+	o.economise()
+}
+
+// economise forgets what was written, as far as it needs more than the share of
+// this connection, when the reserve runs short.
+func (o *outbox) economise() {
+	if o.drawn() > 0 && o.reserve.runsShort() {
+		o.release(o.history.forgetSome(o.drawn()))
+	}
 }
 
 // answerPing has a pong sent. Of several unanswered pings only
@@ -289,7 +314,7 @@ func (o *outbox) clear() {
 	end := o.head + o.writing
 	for _, f := range o.frames[end:] {
 		o.bytes -= len(f.payload)
-		o.release(len(f.payload))
+		o.release(f.cost())
 	}
 	o.frames = o.frames[:end:end] // what was behind may be somebody else's now
 	if o.writing == 0 {
@@ -310,16 +335,15 @@ func (o *outbox) empty() {
 	o.drop()
 }
 
-// hold counts payload bytes that are kept in memory from now on. It reports
-// false when there are more of them than the peers may have together.
-func (o *outbox) hold(bytes int) (within bool) {
+// hold counts what is kept in memory from now on.
+func (o *outbox) hold(cost int) {
 	before := o.drawn()
-	o.held += bytes
-	return o.reserve.draw(o.drawn() - before)
+	o.held += cost
+	o.reserve.draw(o.drawn() - before)
 }
 
-// release counts those that are not kept any more.
-func (o *outbox) release(bytes int) { o.hold(-bytes) }
+// release counts what is not kept any more.
+func (o *outbox) release(cost int) { o.hold(-cost) }
 
 // drawn is what the outbox needs beyond its own share.
 func (o *outbox) drawn() int { return max(0, o.held-ownShare) }
@@ -413,12 +437,10 @@ func (o *outbox) pop() {
 	switch {
 	case o.history != nil && !o.greeting:
 		o.release(o.history.add(f))
-		if o.reserve.exhausted() && o.drawn() > 0 {
-			o.release(o.history.forgetSome(o.drawn()))
-		}
+		o.economise()
 		o.pings = o.pings || o.history.due()
 	default:
-		o.release(len(f.payload))
+		o.release(f.cost())
 	}
 	o.greeting = false
 	if o.history == nil {

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -213,9 +214,7 @@ func TestOutboxOwes(t *testing.T) {
 		if o.send(textFrame("one too many")) {
 			t.Errorf("return %d: more than the queue's limit waits", i)
 		}
-		if want := int64(2*limit*(20<<10) + len("HELLO") - ownShare); common.used.Load() != want {
-			t.Errorf("return %d: %d bytes of the reserve are in use, want %d", i, common.used.Load(), want)
-		}
+		wantHeld(t, o)
 		write(o, 1+i%limit) // HELLO, and a part of what is owed
 	}
 	write(o, len(o.frames)-o.head)
@@ -224,8 +223,25 @@ func TestOutboxOwes(t *testing.T) {
 		t.Errorf("%d messages found a place, want %d: a debt that is paid does not count", sent, 3*limit)
 	}
 	o.empty()
-	if o.held != 0 || common.used.Load() != 0 {
-		t.Errorf("%d bytes are held, %d of the reserve; want none", o.held, common.used.Load())
+	wantHeld(t, o)
+	if o.held != 0 {
+		t.Errorf("%d bytes are held by an empty outbox", o.held)
+	}
+}
+
+// wantHeld holds an outbox to its account of what it holds, and the reserve to
+// it as its only user.
+func wantHeld(t *testing.T, o *outbox) {
+	t.Helper()
+	held := 0
+	for _, f := range slices.Concat(o.frames[o.head:], o.history.frames) {
+		held += f.cost()
+	}
+	if o.held != held {
+		t.Errorf("counts %d bytes as held, want %d", o.held, held)
+	}
+	if used := o.reserve.used.Load(); used != int64(max(0, held-ownShare)) {
+		t.Errorf("%d bytes of the reserve are in use, want %d", used, max(0, held-ownShare))
 	}
 }
 
@@ -244,15 +260,15 @@ func TestReserve(t *testing.T) {
 	for greedy.send(chunk) {
 		placed++
 	}
-	if want := (ownShare + 100<<10) / len(chunk.payload); placed != want {
+	if want := (ownShare + 100<<10) / chunk.cost(); placed != want {
 		t.Errorf("%d chunks found a place, want %d", placed, want)
 	}
 	for placed = 0; modest.send(chunk); placed++ {
 	}
-	if placed != ownShare/len(chunk.payload) {
-		t.Errorf("%d chunks of another peer found a place, want as many as are in its share, %d", placed, ownShare/len(chunk.payload))
+	if placed != ownShare/chunk.cost() {
+		t.Errorf("%d chunks of another peer found a place, want as many as are in its share, %d", placed, ownShare/chunk.cost())
 	}
-	huge := frame{kind: websocket.BinaryMessage, payload: make([]byte, 200<<10)}
+	huge := frame{kind: websocket.BinaryMessage, payload: make([]byte, 100<<10)}
 	if !other.send(huge) {
 		t.Error("a single message found no place in an empty queue")
 	}
@@ -260,11 +276,49 @@ func TestReserve(t *testing.T) {
 	if other.history.written() != 1 || len(other.history.frames) != 0 {
 		t.Error("more is remembered than there is memory for")
 	}
-	for _, o := range []*outbox{greedy, modest, other} {
+	another := newOne()
+	if another.send(frame{kind: websocket.BinaryMessage, payload: make([]byte, 200<<10)}) {
+		t.Error("there is no end to what empty queues take")
+	}
+	for _, o := range []*outbox{greedy, modest, other, another} {
 		o.empty()
 	}
 	if used := common.used.Load(); used != 0 {
 		t.Errorf("%d bytes are in use by nobody", used)
+	}
+}
+
+// TestHistoryGivesWay: what is remembered of one peer must not cost another one,
+// nor itself, a place.
+func TestHistoryGivesWay(t *testing.T) {
+	common := &reserve{limit: 200 << 10}
+	chunk := frame{kind: websocket.BinaryMessage, payload: make([]byte, 10<<10)}
+	idle, busy := newOutbox(1000, 1<<20, func() {}), newOutbox(1000, 1<<20, func() {})
+	for _, o := range []*outbox{idle, busy} {
+		o.history = &history{maxFrames: 1000, maxBytes: 1 << 20}
+		o.reserve = common
+	}
+	for range 15 {
+		if !idle.send(chunk) {
+			t.Fatal("refused though there is plenty")
+		}
+		write(idle, 1)
+	}
+	for range 100 { // more than all may hold, but nothing of it waits for long
+		if first := busy.send(chunk); !first || !busy.send(chunk) {
+			t.Fatal("refused though what was written could be forgotten")
+		}
+		write(busy, 2)
+	}
+	for range 10 { // waits in earnest
+		busy.send(chunk)
+	}
+	if idle.drawn() == 0 {
+		t.Fatal("the idle peer holds nothing beyond its share")
+	}
+	idle.ping()
+	if idle.drawn() != 0 {
+		t.Error("the idle peer still draws on a reserve that runs short")
 	}
 }
 

@@ -84,15 +84,17 @@ func TestSessionEndFreesBoth(t *testing.T) {
 // end is dropped with that end, and not with whatever happens next.
 func TestFarewellTooMany(t *testing.T) {
 	r := newTestRegistry()
-	stays, leaves := newTestPeer(r, 0), newTestPeer(r, 1)
+	stays, leaves, witness := newTestPeer(r, 0), newTestPeer(r, 1), newTestPeer(r, 2)
 	defer stays.out.disarm()
-	act(r, stays, 4, "")
-	act(r, leaves, 4, "") // HELLO, ROOM_OK and ROOM_PEER_JOINED fill the other's outbox
+	for _, p := range []*peer{stays, leaves, witness} { // ROOM_OK and two ROOM_PEER_JOINED fill the outbox of the first
+		act(r, p, 4, "")
+	}
 	r.leave(leaves)
 	assertEqual(t, drain(stays.out), "close slow consumer")
+	assertEqual(t, drain(witness.out), "HELLO", "ROOM_OK peer0 peer1", "ROOM_PEER_LEFT peer1", "ROOM_PEER_LEFT peer0")
 	check(t, r)
-	if len(r.peers) != 0 || len(r.rooms) != 0 {
-		t.Errorf("%d peers in %d rooms, want none", len(r.peers), len(r.rooms))
+	if len(r.peers) != 1 {
+		t.Errorf("%d peers, want the one that stays", len(r.peers))
 	}
 }
 

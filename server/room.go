@@ -20,8 +20,8 @@ type room struct {
 // peer that joins or asks for it.
 const maxRoomBytes = 256 << 10
 
-// maxListBytes is the longest ROOM_PEER_LIST: besides the uids there is a space
-// before each, which is no shorter than a space.
+// maxListBytes is the longest list of members: besides the uids, of which none is
+// shorter than a space, there is a space before each.
 const maxListBytes = 2*maxRoomBytes + len(signalling.VerbRoomPeerList)
 
 // sees tells whether p hears of q: viewers have nothing to say to one another.
@@ -44,7 +44,7 @@ func (r *registry) join(p *peer, id string) error {
 		rm = &room{id: id}
 		r.rooms[id] = rm
 	}
-	r.send(p, textFrame(signalling.VerbRoomOK+" "+rm.uidsFor(p)))
+	r.tellMembers(p, signalling.VerbRoomOK, rm)
 	r.notify(rm, p, signalling.VerbRoomPeerJoined)
 	rm.members = append(rm.members, p)
 	rm.bytes += len(p.uid)
@@ -80,6 +80,13 @@ func (r *registry) notify(rm *room, p *peer, verb string) {
 	}
 }
 
+// tellMembers answers the peer with the members of a room, at its expense.
+func (r *registry) tellMembers(p *peer, verb string, rm *room) {
+	list := textFrame(verb + " " + rm.uidsFor(p))
+	p.asked += len(list.payload)
+	r.send(p, list)
+}
+
 // uidsFor lists the members that p is to know of, itself excepted.
 func (rm *room) uidsFor(p *peer) string {
 	uids := make([]string, 0, len(rm.members))
@@ -97,9 +104,7 @@ func (r *registry) obeyInRoom(p *peer, m message) error {
 		case signalling.VerbRoomPeerMsg:
 			return r.tell(p, m)
 		case signalling.VerbRoomPeerList:
-			list := textFrame(signalling.VerbRoomPeerList + " " + p.room.uidsFor(p))
-			p.asked += len(list.payload)
-			r.send(p, list)
+			r.tellMembers(p, signalling.VerbRoomPeerList, p.room)
 			return nil
 		}
 	}
@@ -115,12 +120,13 @@ func (r *registry) tell(p *peer, m message) error {
 		return refuse("peer '%s' not found", c.ID)
 	case to.room != p.room || to != p && !to.sees(p):
 		return refuse("peer '%s' is not in the room", c.ID)
-	case len(m.frame.payload)-len(c.ID)+len(p.uid) > r.limits.MaxMessageBytes:
-		// The receiver may take no more than that either.
+	}
+	length := len(signalling.VerbRoomPeerMsg) + len(p.uid) + len(c.Text) + 2
+	if length > r.limits.MaxMessageBytes { // the receiver may take no more than that either
 		r.refusals.count(RefusedMessageBytes)
 		return refuse("message too big: with your uid for that of '%s' it has more than %d bytes", c.ID, r.limits.MaxMessageBytes)
 	}
-	text := make([]byte, 0, len(signalling.VerbRoomPeerMsg)+len(p.uid)+len(c.Text)+2)
+	text := make([]byte, 0, length)
 	text = append(text, signalling.VerbRoomPeerMsg+" "+p.uid+" "...)
 	text = append(text, c.Text...)
 	r.send(to, frame{kind: websocket.TextMessage, payload: text, arrived: m.frame.arrived})

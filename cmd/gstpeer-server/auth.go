@@ -44,7 +44,7 @@ func readSecret(flag, value, file string) ([]byte, error) {
 // authFlags say who may use the relay.
 type authFlags struct {
 	secretFlags
-	AuthJWKS        string `name:"auth-jwks" placeholder:"FILE" help:"JSON Web Key Set with the public keys that tokens may be signed with, by RS256 or ES256. A changed file comes into use within seconds, for the peers that come from then on."`
+	AuthJWKS        string `name:"auth-jwks" placeholder:"FILE" help:"JSON Web Key Set with the public keys that tokens may be signed with, by RS256 or ES256. A changed file comes into use within seconds, for the peers that come from then on; one that cannot be used changes nothing, and is an error in the log. To trust none of the keys any more, leave {\"keys\":[]}."`
 	AuthKeepExpired bool   `help:"Leave a peer registered whose token ends. Without it that is closed with 1008 \"token expired\"."`
 }
 
@@ -70,7 +70,16 @@ func (f *authFlags) keys(log *slog.Logger) (*token.Keys, *reload.Files, error) {
 	if f.AuthJWKS == "" {
 		return keys, nil, nil
 	}
-	file, err := reload.Open(log, func(contents [][]byte) error { return keys.SetJWKS(contents[0]) }, f.AuthJWKS)
+	usable := 0
+	file, err := reload.Open(log, func(contents [][]byte) (err error) {
+		if usable, err = keys.SetJWKS(contents[0]); err == nil {
+			log.Info("token keys in use", "file", f.AuthJWKS, "keys", usable)
+		}
+		return err
+	}, f.AuthJWKS)
+	if err == nil && usable == 0 {
+		err = errors.New("it has no RSA or P-256 key for RS256 or ES256 signatures")
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("--auth-jwks: %s: %w", f.AuthJWKS, err)
 	}

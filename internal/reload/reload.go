@@ -21,6 +21,7 @@ type Files struct {
 	paths []string
 	use   func(contents [][]byte) error
 	log   *slog.Logger
+	once  bool // one is a pipe, and a second reader might wait for ever
 
 	// Owned by Run.
 	seen     contents // what was looked at last
@@ -35,13 +36,18 @@ type contents struct {
 
 // Open reads the files and has them used. Use gets their contents in the order
 // of the paths, and returns an error, and changes nothing, if they are of no use.
-// Open gives that error, or the one of reading.
+// Open gives that error, or the one of reading. A pipe is read once.
 func Open(log *slog.Logger, use func(contents [][]byte) error, paths ...string) (*Files, error) {
-	f := &Files{paths: paths, use: use, log: log, seen: read(paths)}
+	f := &Files{paths: paths, use: use, log: log, seen: read(paths), once: slices.ContainsFunc(paths, isPipe)}
 	if err := f.try(f.seen); err != nil {
 		return nil, err
 	}
 	return f, nil
+}
+
+func isPipe(path string) bool {
+	stat, err := os.Stat(path)
+	return err == nil && !stat.Mode().IsRegular()
 }
 
 func read(paths []string) contents {
@@ -68,6 +74,10 @@ func (f *Files) try(c contents) error {
 // Run has changed files used within seconds, until ctx ends, which is no error.
 // Those that are of no use are logged.
 func (f *Files) Run(ctx context.Context) error {
+	if f.once {
+		<-ctx.Done()
+		return nil
+	}
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {

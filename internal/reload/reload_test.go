@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,6 +87,25 @@ func TestRun(t *testing.T) {
 			t.Errorf("Run: %v, in use is %q", err, used())
 		}
 	})
+}
+
+// TestPipe: one is read once, and never waited for again.
+func TestPipe(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = os.WriteFile(pipe, []byte("once"), 0) }()
+	var got []byte
+	f, err := Open(slog.Default(), func(contents [][]byte) error { got = contents[0]; return nil }, pipe)
+	if err != nil || string(got) != "once" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(pollInterval+100*time.Millisecond, cancel)
+	if err := f.Run(ctx); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestOpenFails(t *testing.T) {

@@ -60,30 +60,31 @@ func (k *Keys) AddSecret(secret []byte) error {
 
 // SetJWKS trusts tokens that are signed with the RS256 and ES256 keys of a JSON
 // Web Key Set (RFC 7517), which holds the public halves, and no longer those of
-// an earlier set. Keys for other uses and algorithms are passed over. With an
-// error, which wraps ErrKey, nothing changes. It may be called at any time.
-func (k *Keys) SetJWKS(document []byte) error {
+// an earlier set. Keys for other uses and algorithms are passed over; how many
+// are left, which may be none, is returned. With an error, which wraps ErrKey,
+// nothing changes. It may be called at any time.
+func (k *Keys) SetJWKS(document []byte) (usable int, err error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(document, &set); err != nil {
-		return fmt.Errorf("%w: want a JSON Web Key Set: %w", ErrKey, err)
+		return 0, fmt.Errorf("%w: want a JSON Web Key Set: %w", ErrKey, err)
+	}
+	if set.Keys == nil {
+		return 0, fmt.Errorf("%w: want a JSON Web Key Set, with a member \"keys\"", ErrKey)
 	}
 	var keys []key
 	for i, raw := range set.Keys {
 		parsed, err := parseKey(raw)
 		if err != nil {
-			return fmt.Errorf("%w: key %d of the set: %w", ErrKey, i+1, err)
+			return 0, fmt.Errorf("%w: key %d of the set: %w", ErrKey, i+1, err)
 		}
 		if parsed != nil {
 			keys = append(keys, *parsed)
 		}
 	}
-	if len(keys) == 0 {
-		return fmt.Errorf("%w: the set has no RSA or P-256 key for RS256 or ES256 signatures", ErrKey)
-	}
 	k.set.Store(&keys)
-	return nil
+	return len(keys), nil
 }
 
 // all are the keys that are trusted now.

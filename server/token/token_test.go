@@ -44,7 +44,7 @@ func trust(t *testing.T, document string, secrets ...[]byte) *Keys {
 		}
 	}
 	if document != "" {
-		if err := k.SetJWKS([]byte(document)); err != nil {
+		if _, err := k.SetJWKS([]byte(document)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -211,18 +211,33 @@ func TestUnusableKeys(t *testing.T) {
 	small := must(rsa.GenerateKey(rand.Reader, 1024))
 	for _, c := range []struct{ name, document, says string }{
 		{"not JSON", "secret", "JSON Web Key Set"},
-		{"no keys", "{}", "no RSA or P-256 key"},
-		{"of other kinds", set(jose.JSONWebKey{Key: &ec384.PublicKey}), "no RSA or P-256 key"},
-		{"for another algorithm", set(jose.JSONWebKey{Key: &rsaKey.PublicKey, Algorithm: "PS256"}), "no RSA or P-256 key"},
+		{"without keys", "{}", "JSON Web Key Set"},
 		{"private", set(jose.JSONWebKey{Key: ecKey}), "key 1 of the set: it is secret"},
 		{"shared", set(jose.JSONWebKey{Key: secret}), "key 1 of the set: it is secret"},
 		{"of a confused kind", set(jose.JSONWebKey{Key: &ecKey.PublicKey, Algorithm: "RS256"}), "does not fit"},
 		{"small", set(jose.JSONWebKey{Key: &small.PublicKey}), "1024 bits"},
 		{"broken", `{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`, "key 1 of the set"},
 	} {
-		err := new(Keys).SetJWKS([]byte(c.document))
+		_, err := new(Keys).SetJWKS([]byte(c.document))
 		if !errors.Is(err, ErrKey) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("a set that is %s: %v, want ErrKey and %q", c.name, err, c.says)
+		}
+	}
+	for _, document := range []string{
+		`{"keys":[]}`,
+		set(jose.JSONWebKey{Key: &ec384.PublicKey}),
+		set(jose.JSONWebKey{Key: &rsaKey.PublicKey, Algorithm: "PS256"}),
+	} {
+		k := trust(t, set(jose.JSONWebKey{Key: &ecKey.PublicKey}))
+		minted := sign(t, jose.ES256, ecKey, nil)
+		if _, err := k.Verify(minted, now); err != nil {
+			t.Errorf("before %s: %v", document, err)
+		}
+		if usable, err := k.SetJWKS([]byte(document)); usable != 0 || err != nil {
+			t.Errorf("%s: %d keys, %v; want none", document, usable, err)
+		}
+		if _, err := k.Verify(minted, now); err == nil {
+			t.Errorf("%s: a token of a key that is gone is trusted", document)
 		}
 	}
 	if err := new(Keys).AddSecret(secret[:31]); !errors.Is(err, ErrKey) {
