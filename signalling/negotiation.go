@@ -7,7 +7,7 @@ import (
 )
 
 // ErrNegotiation is wrapped by every error of ParseNegotiation: the text of a
-// peer was neither an SDP nor an ICE message of the protocol.
+// peer was neither an SDP nor an ICE message of the protocol, nor OFFER_REQUEST.
 var ErrNegotiation = errors.New("signalling: not a negotiation message")
 
 // SDPType says which half of an offer/answer exchange a Description is
@@ -39,10 +39,18 @@ type Candidate struct {
 type Negotiation struct {
 	Description *Description `json:"sdp,omitempty"`
 	Candidate   *Candidate   `json:"ice,omitempty"`
+
+	// OfferRequest says that the caller of a session wants the callee to make
+	// the offer. A room has other rules for that.
+	OfferRequest bool `json:"-"`
 }
 
-// String gives the message as the JSON text that goes over the wire.
+// String gives the message as the text that goes over the wire: the bare
+// OfferRequest, or JSON.
 func (n Negotiation) String() string {
+	if n.OfferRequest {
+		return OfferRequest
+	}
 	text, err := json.Marshal(n)
 	if err != nil { // strings and integers only: cannot fail
 		panic(err)
@@ -50,10 +58,14 @@ func (n Negotiation) String() string {
 	return string(text)
 }
 
-// ParseNegotiation reads a message of another peer. It accepts members that it
-// does not know and an absent sdpMid or sdpMLineIndex; anything else that is
-// not one description or one candidate is an error that wraps ErrNegotiation.
+// ParseNegotiation reads a message of another peer: exactly the text
+// OfferRequest, or JSON. In that it accepts members that it does not know and an
+// absent sdpMid or sdpMLineIndex; anything else that is not one description or
+// one candidate is an error that wraps ErrNegotiation.
 func ParseNegotiation(text string) (Negotiation, error) {
+	if text == OfferRequest {
+		return Negotiation{OfferRequest: true}, nil
+	}
 	var n Negotiation
 	if err := json.Unmarshal([]byte(text), &n); err != nil {
 		return Negotiation{}, fmt.Errorf("%w: want JSON with a member \"sdp\" or \"ice\": %w", ErrNegotiation, err)

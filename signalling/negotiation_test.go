@@ -21,7 +21,10 @@ func TestParseNegotiation(t *testing.T) {
 		{`{"ice": {"candidate": "candidate:1"}}`, Negotiation{Candidate: &Candidate{Candidate: "candidate:1"}}, true},
 		{` {"sdp": null, "ice": {"candidate": ""}} `, Negotiation{Candidate: &Candidate{}}, true},
 		{``, Negotiation{}, false},
-		{`OFFER_REQUEST`, Negotiation{}, false},
+		{`OFFER_REQUEST`, Negotiation{OfferRequest: true}, true},
+		{`OFFER_REQUEST `, Negotiation{}, false},
+		{`"OFFER_REQUEST"`, Negotiation{}, false},
+		{`{"OfferRequest": true}`, Negotiation{}, false},
 		{`null`, Negotiation{}, false},
 		{`{}`, Negotiation{}, false},
 		{`[]`, Negotiation{}, false},
@@ -49,6 +52,7 @@ func TestParseNegotiation(t *testing.T) {
 func TestNegotiationText(t *testing.T) {
 	mid := "0"
 	for want, n := range map[string]Negotiation{
+		`OFFER_REQUEST`: {OfferRequest: true},
 		`{"sdp":{"type":"offer","sdp":"v=0\r\n"}}`:                                   {Description: &Description{Offer, "v=0\r\n"}},
 		`{"ice":{"candidate":"candidate:1","sdpMLineIndex":0}}`:                      {Candidate: &Candidate{Candidate: "candidate:1"}},
 		`{"ice":{"candidate":"","sdpMLineIndex":2,"sdpMid":"0"}}`:                    {Candidate: &Candidate{SDPMLineIndex: 2, SDPMid: &mid}},
@@ -64,7 +68,7 @@ func FuzzParseNegotiation(f *testing.F) {
 	for _, seed := range []string{
 		`{"sdp": {"type": "offer", "sdp": "v=0\r\n"}}`,
 		`{"ice": {"candidate": "candidate:1", "sdpMLineIndex": 1, "sdpMid": "video0"}}`,
-		`{"ice": {"candidate": ""}, "x": {}}`, `{}`, `null`, `"\ud800"`, `{"sdp":{"type":"answer","sdp":"\u0000"}}`,
+		`{"ice": {"candidate": ""}, "x": {}}`, `OFFER_REQUEST`, `{}`, `null`, `"\ud800"`, `{"sdp":{"type":"answer","sdp":"\u0000"}}`,
 	} {
 		f.Add(seed)
 	}

@@ -105,7 +105,7 @@ func TestBadMembers(t *testing.T) {
 		`{"sdp":{"type":"answer","sdp":"v=0\r\nnonsense\r\n"}}`,
 		`{"sdp":{"type":"answer","sdp":"`+strings.Repeat("x", 100_000)+`"}}`,
 		`{"ice":{"candidate":"candidate:nonsense","sdpMLineIndex":77}}`,
-		`{"sdp":{"type":"rollback"}}`, `{`, ``,
+		`{"sdp":{"type":"rollback"}}`, `OFFER_REQUEST`, `{`, ``,
 	)
 	offering, _ := joinRoom(t, "ws://"+relay, "offering")
 	answerWith(t, offering, "cam",

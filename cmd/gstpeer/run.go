@@ -125,7 +125,9 @@ func handleMessage(m signalling.Message, media *pipeline.Pipeline, log *slog.Log
 		log.Warn("message ignored", "peer", m.From, "error", err)
 	case n.Description != nil:
 		media.HandleDescription(m.From, *n.Description)
-	default:
+	case n.Candidate != nil:
 		media.HandleCandidate(m.From, *n.Candidate)
+	default:
+		log.Warn("message ignored, in a room the newcomer offers", "peer", m.From, "text", m.Text)
 	}
 }
