@@ -5,11 +5,9 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 )
@@ -161,53 +159,6 @@ func Dial(ctx context.Context, config ClientConfig) (*Client, error) {
 	return c, nil
 }
 
-// Join enters a room, which is made if need be, and returns the members that
-// were there before: by convention the newcomer makes each of them an offer. A
-// Client can be in one room, and only the first of several Joins may succeed.
-// The errors wrap ErrInvalidRoomID, ErrJoin or ErrTokenRefused, or are ErrClosed
-// or those of ctx; after the latter the Client is of no further use.
-func (c *Client) Join(ctx context.Context, room string) (members []string, err error) {
-	if err := CheckRoomID(room); err != nil {
-		return nil, err
-	}
-	answer, err := c.ask(room)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case reply := <-answer:
-		if reply.Verb == VerbError {
-			return nil, fmt.Errorf("%w %q: the relay says: %s", ErrJoin, room, reply.Text)
-		}
-		return reply.IDs, nil
-	case <-c.ended:
-		return nil, c.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// ask has the relay asked for a room, again after each new registration, until
-// it has answered.
-func (c *Client) ask(room string) (answer <-chan Reply, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.joining != nil:
-		return nil, fmt.Errorf("%w %q: another Join is under way", ErrJoin, room)
-	case c.joined:
-		return nil, fmt.Errorf("%w %q: already in room %q", ErrJoin, room, c.room)
-	}
-	if err := c.backlog.pushNow(roomCommand(room)); err != nil {
-		return nil, err
-	}
-	c.room = room
-	c.joining = make(chan Reply, 1)
-	return c.joining, nil
-}
-
-func roomCommand(room string) string { return VerbRoom + " " + room }
-
 // Recv waits for the next event. Events come in the order in which the relay
 // sent them, and none is lost. After the last comes the error that ended the
 // client: ErrClosed, or one that wraps ErrTokenRefused.
@@ -221,30 +172,6 @@ func (c *Client) Recv(ctx context.Context) (Event, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-}
-
-// SendTo sends a text to another member of the room. It returns when the text is
-// on its way; that the member has left shows as a RelayError from Recv. It waits
-// while 256 others have yet to be written.
-//
-// While the client reconnects, texts are kept. They go out in order if that ends
-// with Resumed, and are lost if it ends with Rejoined: their addressees have then
-// seen this peer leave. With 256 kept, another one fails with ErrDisconnected.
-//
-// The errors wrap ErrInvalidUID, ErrMessage, ErrDisconnected or ErrTokenRefused,
-// or are ErrClosed or those of ctx.
-func (c *Client) SendTo(ctx context.Context, uid, text string) error {
-	if err := CheckUID(uid); err != nil {
-		return err
-	}
-	message := VerbRoomPeerMsg + " " + uid + " " + text
-	if len(message) > MaxMessage {
-		return fmt.Errorf("%w: it has %d bytes, at most %d are allowed", ErrMessage, len(message), MaxMessage)
-	}
-	if !utf8.ValidString(message) {
-		return fmt.Errorf("%w: it is not UTF-8", ErrMessage)
-	}
-	return c.backlog.push(ctx, message)
 }
 
 // Close sends what SendTo has taken, if there is a connection, says goodbye to

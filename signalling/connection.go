@@ -104,63 +104,6 @@ func (c *Client) awaitLife(ws *websocket.Conn) {
 	}
 }
 
-// handle turns a message of the relay into an event or the answer to Join. An
-// error means that the relay does not let the peer into its room again.
-func (c *Client) handle(message string) error {
-	reply, err := ParseReply(message)
-	if err != nil {
-		c.log.Debug("relay's message not understood", "err", err)
-		return nil
-	}
-	switch reply.Verb {
-	case VerbRoomPeerJoined:
-		c.emit(PeerJoined{reply.ID})
-	case VerbRoomPeerLeft:
-		c.emit(PeerLeft{reply.ID})
-	case VerbRoomPeerMsg:
-		c.emit(Message{reply.ID, reply.Text})
-	case VerbRoomOK, VerbError:
-		return c.handleAnswer(reply)
-	default:
-		c.log.Debug("relay's message not expected", "verb", reply.Verb)
-	}
-	return nil
-}
-
-// handleAnswer takes the answer to the ROOM of a Join or of a new registration.
-// An ERROR may be about anything else, too.
-func (c *Client) handleAnswer(reply Reply) error {
-	switch {
-	case c.rejoining != "" && reply.Verb == VerbError:
-		return fmt.Errorf("%w %q again: the relay says: %s", ErrJoin, c.rejoining, reply.Text)
-	case c.rejoining != "":
-		c.back(Rejoined{Members: reply.IDs})
-	case c.answerJoin(reply):
-	case reply.Verb == VerbError:
-		c.emit(RelayError{reply.Text})
-	default:
-		c.log.Debug("relay's answer without a question", "verb", reply.Verb)
-	}
-	return nil
-}
-
-// answerJoin reports false when no Join waits for an answer.
-func (c *Client) answerJoin(reply Reply) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.joining == nil {
-		return false
-	}
-	c.joining <- reply // has a place for it
-	c.joining = nil
-	if reply.Verb == VerbError {
-		c.room = ""
-	} else {
-		c.joined = true
-	}
-	return true
-}
-
 // writeLoop writes the backlog until the connection or the client ends.
 func (c *Client) writeLoop(ws *websocket.Conn, readEnded <-chan struct{}) error {
 	keepalive := time.NewTicker(c.keepalive)
