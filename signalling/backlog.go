@@ -151,6 +151,16 @@ func (b *backlog) close(reason error) {
 	}
 }
 
+// refusal is why no more messages are taken, or else the given reason.
+func (b *backlog) refusal(reason error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return b.err
+	}
+	return reason
+}
+
 // The following are called with mu held.
 
 func (b *backlog) last() uint64 { return b.dropped + uint64(len(b.messages)) }

@@ -41,6 +41,8 @@ var (
 	ErrUIDRefused = errors.New("signalling: the relay refused the uid")
 	// ErrJoin is wrapped by Join when the relay does not let the peer in.
 	ErrJoin = errors.New("signalling: cannot join the room")
+	// ErrNoRoom is wrapped by SendTo outside a room.
+	ErrNoRoom = errors.New("signalling: not in a room")
 	// ErrMessage is wrapped by SendTo for a text that is too long or not UTF-8.
 	ErrMessage = errors.New("signalling: message cannot be sent")
 	// ErrDisconnected is wrapped when the connection to the relay was lost or

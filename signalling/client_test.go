@@ -89,10 +89,12 @@ func TestClientCloseUnanswered(t *testing.T) {
 	over := make(chan struct{})
 	url := fakeRelay(t, func(ws *websocket.Conn) {
 		answer(ws, "HELLO")
+		answer(ws, "ROOM_OK")
 		<-over
 	})
 	t.Cleanup(func() { close(over) })
 	c := dial(t, signalling.ClientConfig{URL: url, UID: "me"})
+	join(t, c, "room")
 	for range 30 { // more than fits into sockets, so that the writing is stuck
 		sendTo(t, c, "x", strings.Repeat("x", signalling.MaxMessage-100))
 	}

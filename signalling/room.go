@@ -61,8 +61,8 @@ func roomCommand(room string) string { return VerbRoom + " " + room }
 // with Resumed, and are lost if it ends with Rejoined: their addressees have then
 // seen this peer leave. With 256 kept, another one fails with ErrDisconnected.
 //
-// The errors wrap ErrInvalidUID, ErrMessage, ErrDisconnected or ErrTokenRefused,
-// or are ErrClosed or those of ctx.
+// The errors wrap ErrInvalidUID, ErrMessage, ErrNoRoom, ErrDisconnected or
+// ErrTokenRefused, or are ErrClosed or those of ctx.
 func (c *Client) SendTo(ctx context.Context, uid, text string) error {
 	if err := CheckUID(uid); err != nil {
 		return err
@@ -74,7 +74,16 @@ func (c *Client) SendTo(ctx context.Context, uid, text string) error {
 	if !utf8.ValidString(message) {
 		return fmt.Errorf("%w: it is not UTF-8", ErrMessage)
 	}
+	if !c.inRoom() { // the relay would only answer ERROR
+		return c.backlog.refusal(ErrNoRoom)
+	}
 	return c.backlog.push(ctx, message)
+}
+
+func (c *Client) inRoom() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.joined
 }
 
 // handle turns a message of the relay into an event or the answer to Join. An

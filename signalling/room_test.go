@@ -101,6 +101,28 @@ func TestClientJoinUnanswered(t *testing.T) {
 	}
 }
 
+// TestSendToOutsideRoom holds that the relay is not bothered.
+func TestSendToOutsideRoom(t *testing.T) {
+	url := fakeRelay(t, func(ws *websocket.Conn) {
+		answer(ws, "HELLO")
+		if _, message, _ := ws.ReadMessage(); string(message) != "ROOM room" {
+			t.Errorf("the relay got %q, want ROOM first", message)
+		}
+		waitForEnd(ws)
+	})
+	c := dial(t, signalling.ClientConfig{URL: url, UID: "me"})
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 2 {
+		if err := c.SendTo(testContext(t), "x", "y"); !errors.Is(err, signalling.ErrNoRoom) {
+			t.Errorf("got %v, want ErrNoRoom", err)
+		}
+		if _, err := c.Join(over, "room"); err == nil {
+			t.Error("joined without an answer")
+		}
+	}
+}
+
 // TestClientKeepsWhatCameEarly has everything arrive together with ROOM_OK,
 // the end of the connection included.
 func TestClientKeepsWhatCameEarly(t *testing.T) {
