@@ -18,7 +18,7 @@ const (
 
 	dialTimeout  = 15 * time.Second // for the handshake, for HELLO, and for the room that was left
 	writeTimeout = 10 * time.Second // for one message
-	closeTimeout = 2 * time.Second  // for the relay to answer a close frame
+	closeTimeout = 2 * time.Second  // for all that is left to be said, and for the relay's answer to that
 
 	// maxRelayed leaves a message of MaxMessage bytes the room for the words
 	// that the relay puts before it, and a list of members its length.
@@ -103,8 +103,6 @@ type Client struct {
 	ended     chan struct{}   // closed when run has ended
 	closing   context.Context // ends with close
 	close     context.CancelFunc
-	cutting   context.Context // ends when Close has waited for long enough
-	cut       context.CancelFunc
 	running   sync.WaitGroup
 
 	// Owned by run.
@@ -156,7 +154,6 @@ func Dial(ctx context.Context, config ClientConfig) (*Client, error) {
 	}
 	c.retry = newRetry()
 	c.closing, c.close = context.WithCancel(context.Background())
-	c.cutting, c.cut = context.WithCancel(context.Background())
 	c.running.Go(func() { c.run(ws) })
 	return c, nil
 }
@@ -182,8 +179,6 @@ func (c *Client) Recv(ctx context.Context) (Event, error) {
 func (c *Client) Close() {
 	c.backlog.close(ErrClosed)
 	c.close()
-	late := time.AfterFunc(closeTimeout, c.cut)
-	defer late.Stop()
 	c.running.Wait()
 }
 

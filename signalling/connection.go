@@ -18,29 +18,44 @@ const acknowledgeEvery = 16
 
 // serve works on one connection until it ends, and says why.
 func (c *Client) serve(ws *websocket.Conn) error {
-	stop := context.AfterFunc(c.cutting, func() { ws.NetConn().Close() })
-	defer stop()
 	var (
-		writer    sync.WaitGroup
+		others    sync.WaitGroup
 		readEnded = make(chan struct{})
 		writeErr  error
 	)
-	writer.Go(func() {
-		if writeErr = c.writeLoop(ws, readEnded); writeErr != nil {
+	others.Go(func() {
+		if writeErr = c.writeLoop(ws, c.closing, readEnded); writeErr != nil {
 			ws.Close() // ends the read loop
 		}
 	})
+	others.Go(func() { cutWhenLate(ws, c.closing, readEnded) })
 	err := c.readLoop(ws)
 	if errors.Is(err, ErrJoin) {
 		c.giveUpPlace(ws)
 	}
 	close(readEnded)
 	ws.Close()
-	writer.Wait()
+	others.Wait()
 	if writeErr != nil && errors.Is(err, net.ErrClosed) {
 		return c.explainEnd(writeErr)
 	}
 	return err
+}
+
+// cutWhenLate breaks a connection that takes too long to end properly.
+func cutWhenLate(ws *websocket.Conn, parting context.Context, readEnded <-chan struct{}) {
+	select {
+	case <-parting.Done():
+	case <-readEnded:
+		return
+	}
+	late := time.NewTimer(closeTimeout)
+	defer late.Stop()
+	select {
+	case <-late.C:
+		ws.NetConn().Close()
+	case <-readEnded:
+	}
 }
 
 func (c *Client) explainEnd(err error) error {
@@ -104,8 +119,8 @@ func (c *Client) awaitLife(ws *websocket.Conn) {
 	}
 }
 
-// writeLoop writes the backlog until the connection or the client ends.
-func (c *Client) writeLoop(ws *websocket.Conn, readEnded <-chan struct{}) error {
+// writeLoop writes the backlog until the connection ends or is to end.
+func (c *Client) writeLoop(ws *websocket.Conn, parting context.Context, readEnded <-chan struct{}) error {
 	keepalive := time.NewTicker(c.keepalive)
 	defer keepalive.Stop()
 	asked := c.backlog.sent()
@@ -122,7 +137,7 @@ func (c *Client) writeLoop(ws *websocket.Conn, readEnded <-chan struct{}) error 
 			case <-c.backlog.wake:
 			case <-keepalive.C:
 				err = c.ping(ws)
-			case <-c.closing.Done():
+			case <-parting.Done():
 				return c.writeLast(ws)
 			case <-readEnded:
 				return nil
