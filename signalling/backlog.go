@@ -7,11 +7,15 @@ import (
 )
 
 const (
-	// maxUnsent messages may wait to be written: beyond them SendTo waits too.
+	// maxUnsent messages may wait to be written: beyond them SendTo and Send wait
+	// too.
 	maxUnsent = 256
 	// maxUnacknowledged messages are kept after they were written, until the
 	// relay is known to have them.
 	maxUnacknowledged = 256
+
+	// anyRegistration is for a message that will do in the next one too.
+	anyRegistration = 0
 )
 
 // backlog is what a client has to say. A message stays in it until the relay is
@@ -20,24 +24,34 @@ const (
 type backlog struct {
 	wake chan struct{} // holds a token when next may have something new
 
-	mu        sync.Mutex
-	messages  []string // in order; the first one's number is dropped+1
-	dropped   uint64   // the relay has these, or they were too many to keep
-	written   uint64   // these were written, the last ones perhaps in vain
-	connected bool
-	changed   chan struct{} // closed at the next change; nil when nobody waits for one
-	err       error         // no more messages are taken, for this reason
+	mu           sync.Mutex
+	registration int      // the number of it, from 1
+	messages     []string // in order; the first one's number is dropped+1
+	dropped      uint64   // the relay has these, or they were too many to keep
+	written      uint64   // these were written, the last ones perhaps in vain
+	connected    bool
+	changed      chan struct{} // closed at the next change; nil when nobody waits for one
+	err          error         // no more messages are taken, for this reason
 }
 
 func newBacklog() *backlog {
-	return &backlog{wake: make(chan struct{}, 1), connected: true}
+	return &backlog{wake: make(chan struct{}, 1), registration: 1, connected: true}
 }
 
-// push takes a message. While too many wait to be written it blocks, or fails
-// with ErrDisconnected if there is no connection to write them to.
-func (b *backlog) push(ctx context.Context, message string) error {
+// current is the number of the registration.
+func (b *backlog) current() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.registration
+}
+
+// push takes a message for a registration, and fails with ErrNoCall in another
+// one: there it would be taken for a command. While too many wait to be written
+// it blocks, or fails with ErrDisconnected if there is no connection to write
+// them to.
+func (b *backlog) push(ctx context.Context, registration int, message string) error {
 	for {
-		changed, err := b.tryPush(message)
+		changed, err := b.tryPush(registration, message)
 		if changed == nil {
 			return err
 		}
@@ -51,12 +65,14 @@ func (b *backlog) push(ctx context.Context, message string) error {
 
 // tryPush returns a channel when the message could not be taken now: it is
 // closed when that may have changed.
-func (b *backlog) tryPush(message string) (changed <-chan struct{}, err error) {
+func (b *backlog) tryPush(registration int, message string) (changed <-chan struct{}, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch full := b.last()-b.written >= maxUnsent; {
 	case b.err != nil:
 		return nil, b.err
+	case registration != anyRegistration && registration != b.registration:
+		return nil, fmt.Errorf("%w any more", ErrNoCall)
 	case !full:
 		b.add(message)
 		return nil, nil
@@ -137,6 +153,7 @@ func (b *backlog) resume(received uint64) bool {
 func (b *backlog) restart(messages ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.registration++
 	b.messages, b.dropped, b.written = messages, 0, 0
 	b.connect()
 }

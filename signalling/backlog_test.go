@@ -12,7 +12,7 @@ func pushed(t *testing.T, from, to int) *backlog {
 	t.Helper()
 	b := newBacklog()
 	for i := from; i <= to; i++ {
-		if err := b.push(t.Context(), fmt.Sprint(i)); err != nil {
+		if err := b.push(t.Context(), anyRegistration, fmt.Sprint(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -36,7 +36,7 @@ func TestBacklogResumes(t *testing.T) {
 	wantNext(t, b, 1, 10)
 	b.acknowledge(3)
 	b.disconnect()
-	if err := b.push(t.Context(), "11"); err != nil {
+	if err := b.push(t.Context(), anyRegistration, "11"); err != nil {
 		t.Fatal(err)
 	}
 	for _, received := range []uint64{0, 2, 11, 12} { // forgotten, or never written
@@ -72,7 +72,7 @@ func TestBacklogRestarts(t *testing.T) {
 func TestBacklogForgets(t *testing.T) {
 	b := newBacklog()
 	for i := 1; i <= 1000; i++ {
-		if err := b.push(t.Context(), fmt.Sprint(i)); err != nil {
+		if err := b.push(t.Context(), anyRegistration, fmt.Sprint(i)); err != nil {
 			t.Fatal(err)
 		}
 		wantNext(t, b, i, i)
@@ -107,7 +107,7 @@ func TestBacklogFull(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				result := make(chan error, 1)
-				go func() { result <- b.push(ctx, "one more") }()
+				go func() { result <- b.push(ctx, anyRegistration, "one more") }()
 				synctest.Wait()
 				select {
 				case err := <-result:
@@ -128,10 +128,31 @@ func TestBacklogFull(t *testing.T) {
 	}
 }
 
+// TestBacklogOfAnotherRegistration holds that what is for one registration is not
+// said in the next.
+func TestBacklogOfAnotherRegistration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := pushed(t, 1, maxUnsent)
+		waits := make(chan error, 1)
+		go func() { waits <- b.push(t.Context(), 1, "of the first") }()
+		synctest.Wait()
+		b.restart("1")
+		for _, err := range []error{<-waits, b.push(t.Context(), 1, "of the first")} {
+			if !errors.Is(err, ErrNoCall) {
+				t.Errorf("got %v, want ErrNoCall", err)
+			}
+		}
+		if err := b.push(t.Context(), b.current(), "2"); err != nil {
+			t.Error(err)
+		}
+		wantNext(t, b, 1, 2)
+	})
+}
+
 func TestBacklogFullAndDisconnected(t *testing.T) {
 	b := pushed(t, 1, maxUnsent)
 	b.disconnect()
-	if err := b.push(t.Context(), "one more"); !errors.Is(err, ErrDisconnected) {
+	if err := b.push(t.Context(), anyRegistration, "one more"); !errors.Is(err, ErrDisconnected) {
 		t.Errorf("got %v, want ErrDisconnected", err)
 	}
 	if !b.resume(0) {
@@ -144,7 +165,7 @@ func TestBacklogClosed(t *testing.T) {
 	b := pushed(t, 1, 2)
 	b.close(ErrTokenRefused)
 	b.close(ErrClosed) // the first reason stays
-	for _, err := range []error{b.push(t.Context(), "3"), b.pushNow("3")} {
+	for _, err := range []error{b.push(t.Context(), anyRegistration, "3"), b.pushNow("3")} {
 		if !errors.Is(err, ErrTokenRefused) {
 			t.Errorf("got %v, want ErrTokenRefused", err)
 		}

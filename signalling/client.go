@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 )
@@ -43,7 +45,8 @@ var (
 	ErrJoin = errors.New("signalling: cannot join the room")
 	// ErrNoRoom is wrapped by SendTo outside a room.
 	ErrNoRoom = errors.New("signalling: not in a room")
-	// ErrMessage is wrapped by SendTo for a text that is too long or not UTF-8.
+	// ErrMessage is wrapped by SendTo and Send for a text that is too long or not
+	// UTF-8.
 	ErrMessage = errors.New("signalling: message cannot be sent")
 	// ErrDisconnected is wrapped when the connection to the relay was lost or
 	// the relay closed it. The Client tries to get it back.
@@ -80,13 +83,16 @@ type ClientConfig struct {
 	Log *slog.Logger
 }
 
-// Client is a registered peer: it joins a room and exchanges texts with the
-// other members. Its methods may be called from several goroutines.
+// Client is a registered peer. It joins a room and exchanges texts with the other
+// members, or it is in one call after another, which it makes with Call or takes
+// when CallMessage comes. Its methods may be called from several goroutines.
 //
 // When the connection to the relay breaks, or the relay closes it, the client
 // connects again, after waiting times that grow from at most 0.5 s to at most
 // 30 s, until it is back, is closed, or the relay refuses its token. Recv tells
-// of it: see Reconnecting, Resumed and Rejoined.
+// of it: see Reconnecting, Resumed, Rejoined and CallEnded. A call survives only
+// what ends with Resumed. After a call the client connects again too, at once and
+// without a word.
 //
 // Up to 64 events wait for Recv. Beyond that the client stops reading, so that
 // a consumer that is stuck costs no memory; a relay that bounds its queues, or
@@ -112,10 +118,11 @@ type Client struct {
 	away      bool   // Reconnecting was the last that was said of the connection
 	rejoining string // the room that a new registration has yet to be let into
 
-	mu      sync.Mutex
-	room    string     // the peer is in it, or has asked for it
-	joined  bool       // the peer is in it, or was before the connection broke
-	joining chan Reply // takes the answer to the Join under way; nil without one
+	mu       sync.Mutex
+	room     string             // the peer is in it, or was before the connection broke
+	call     *call              // the same; nil without one
+	question *question          // of the Join or Call under way; nil without one
+	part     context.CancelFunc // ends the connection properly, if there is one
 
 	// Set before ended is closed.
 	err error
@@ -141,6 +148,7 @@ func Dial(ctx context.Context, config ClientConfig) (*Client, error) {
 		events:    make(chan Event, maxEvents),
 		ended:     make(chan struct{}),
 		secret:    rand.Text(),
+		part:      func() {},
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -159,8 +167,9 @@ func Dial(ctx context.Context, config ClientConfig) (*Client, error) {
 }
 
 // Recv waits for the next event. Events come in the order in which the relay
-// sent them, and none is lost. After the last comes the error that ended the
-// client: ErrClosed, or one that wraps ErrTokenRefused.
+// sent them, and none is lost, unless HangUp is in their way. After the last
+// comes the error that ended the client, and its call if it was in one:
+// ErrClosed, or one that wraps ErrTokenRefused.
 func (c *Client) Recv(ctx context.Context) (Event, error) {
 	select {
 	case e, ok := <-c.events:
@@ -173,9 +182,20 @@ func (c *Client) Recv(ctx context.Context) (Event, error) {
 	}
 }
 
-// Close sends what SendTo has taken, if there is a connection, says goodbye to
-// the relay and returns when all has ended, which takes 2 s if the relay does
-// not answer. It may be called repeatedly.
+// checkMessage holds what is to be sent to the limits of the protocol.
+func checkMessage(message string) error {
+	if len(message) > MaxMessage {
+		return fmt.Errorf("%w: it has %d bytes, at most %d are allowed", ErrMessage, len(message), MaxMessage)
+	}
+	if !utf8.ValidString(message) {
+		return fmt.Errorf("%w: it is not UTF-8", ErrMessage)
+	}
+	return nil
+}
+
+// Close sends what SendTo or Send has taken, if there is a connection, says
+// goodbye to the relay and returns when all has ended, which takes 2 s if the
+// relay does not answer. It may be called repeatedly.
 func (c *Client) Close() {
 	c.backlog.close(ErrClosed)
 	c.close()
@@ -196,9 +216,23 @@ func (c *Client) run(ws *websocket.Conn) {
 	}
 }
 
-func (c *Client) emit(e Event) {
+// emit reports false for an event that nobody waits for any more: those of a call
+// that was hung up, and all after Close.
+func (c *Client) emit(e Event) bool {
+	hungUp := c.hungUp()
 	select {
-	case c.events <- e:
+	case <-hungUp:
+		return false
 	case <-c.closing.Done():
+		return false
+	default:
+	}
+	select {
+	case <-hungUp:
+		return false
+	case <-c.closing.Done():
+		return false
+	case c.events <- e:
+		return true
 	}
 }

@@ -18,19 +18,22 @@ const acknowledgeEvery = 16
 
 // serve works on one connection until it ends, and says why.
 func (c *Client) serve(ws *websocket.Conn) error {
+	parting, part := context.WithCancel(c.closing)
+	defer part()
+	c.partWith(part)
 	var (
 		others    sync.WaitGroup
 		readEnded = make(chan struct{})
 		writeErr  error
 	)
 	others.Go(func() {
-		if writeErr = c.writeLoop(ws, c.closing, readEnded); writeErr != nil {
+		if writeErr = c.writeLoop(ws, parting, readEnded); writeErr != nil {
 			ws.Close() // ends the read loop
 		}
 	})
-	others.Go(func() { cutWhenLate(ws, c.closing, readEnded) })
+	others.Go(func() { cutWhenLate(ws, parting, readEnded) })
 	err := c.readLoop(ws)
-	if errors.Is(err, ErrJoin) {
+	if errors.Is(err, ErrJoin) || errors.Is(err, errCalled) {
 		c.giveUpPlace(ws)
 	}
 	close(readEnded)
@@ -40,6 +43,16 @@ func (c *Client) serve(ws *websocket.Conn) error {
 		return c.explainEnd(writeErr)
 	}
 	return err
+}
+
+// partWith says how HangUp ends the connection, which it may want already.
+func (c *Client) partWith(part context.CancelFunc) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.part = part
+	if c.call != nil && c.call.isHungUp() {
+		part()
+	}
 }
 
 // cutWhenLate breaks a connection that takes too long to end properly.
@@ -66,7 +79,11 @@ func (c *Client) explainEnd(err error) error {
 		return fmt.Errorf("%w %q again: no answer from %s for %v", ErrJoin, c.rejoining, c.relay, dialTimeout)
 	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
 		said := strings.TrimSpace(fmt.Sprintf("%d %s", closed.Code, closed.Text))
-		return fmt.Errorf("%w: %s closed the connection: %s", ErrDisconnected, c.relay, said)
+		why := ErrDisconnected
+		if closed.Code == websocket.CloseNormalClosure && !c.inRoom() {
+			why = errParted
+		}
+		return fmt.Errorf("%w: %s closed the connection: %s", why, c.relay, said)
 	case errors.As(err, &netErr) && netErr.Timeout():
 		return fmt.Errorf("%w: no sign of life from %s for %v", ErrDisconnected, c.relay, 2*c.keepalive)
 	}
@@ -94,10 +111,7 @@ func (c *Client) readLoop(ws *websocket.Conn) error {
 			return c.explainEnd(err)
 		}
 		c.received++
-		if kind != websocket.TextMessage {
-			continue
-		}
-		if err := c.handle(string(message)); err != nil {
+		if err := c.handle(kind, string(message)); err != nil {
 			return err
 		}
 	}
@@ -117,6 +131,19 @@ func (c *Client) awaitLife(ws *websocket.Conn) {
 		// An error means that the socket is closed: the next read says so.
 		_ = ws.SetReadDeadline(time.Now().Add(2 * c.keepalive))
 	}
+}
+
+// handle takes a message. Whose it is depends on where the peer is. An error ends
+// the connection.
+func (c *Client) handle(kind int, message string) error {
+	switch {
+	case c.currentCall() != nil:
+		c.handleInCall(kind, message)
+		return nil
+	case c.inRoom():
+		return c.handleInRoom(kind, message)
+	}
+	return c.handleOutside(kind, message)
 }
 
 // writeLoop writes the backlog until the connection ends or is to end.

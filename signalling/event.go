@@ -1,8 +1,10 @@
 package signalling
 
-// Event is what a Client gets from the relay while it is in a room: PeerJoined,
-// PeerLeft, Message or RelayError. About the connection to the relay itself,
-// Reconnecting is followed by Resumed or Rejoined.
+// Event is what a Client gets from the relay. In a room it is PeerJoined,
+// PeerLeft, Message or RelayError; in a call it is CallMessage, and CallEnded is
+// its end. About the connection to the relay itself, Reconnecting is followed by
+// Resumed, if nothing has changed, else by Rejoined in a room, or by CallEnded in
+// a call.
 type Event interface{ event() }
 
 // PeerJoined says that another peer has joined the room. By convention the
@@ -16,18 +18,42 @@ type PeerLeft struct{ UID string }
 // for ParseNegotiation.
 type Message struct{ From, Text string }
 
-// RelayError is an ERROR of the relay, mostly about an earlier message to a peer
-// that has left meanwhile. The connection stays.
+// RelayError is an ERROR of the relay to a member of a room, mostly about an
+// earlier message to a peer that has left meanwhile. The connection stays.
 type RelayError struct{ Text string }
 
+// CallMessage is a text from the other peer of the call, byte for byte and in
+// order, whatever it says; usually one for ParseNegotiation. The first one to a
+// Client that is in no room and has made no Call is how it learns that it is
+// called: Send answers. Binary messages mean nothing between peers that
+// negotiate, and are dropped.
+type CallMessage struct{ Text string }
+
+// CallEnded says that the call has ended, once for each. Cause wraps ErrPeerLeft,
+// ErrHungUp, or the ErrDisconnected of the Reconnecting before it. All that the
+// other peer has said came before, unless this one hung up.
+//
+// The Client has registered again and is ready for the next call. In two cases
+// Reconnecting is next to CallEnded:
+//
+//   - before it, if the relay had gone, and with it the call;
+//   - behind it, if the call ended otherwise and the relay does not take the
+//     Client back at once. Resumed follows when it has.
+//
+// A caller that hung up before it said anything was not known to have called:
+// there is no event, but perhaps Reconnecting and Resumed.
+type CallEnded struct{ Cause error }
+
 // Reconnecting says that the connection to the relay was lost, and why. The
-// Client tries to get it back: Resumed or Rejoined comes next, or the error that
-// ends the Client. What peers have negotiated already does not need the relay.
+// Client tries to get it back: Resumed, Rejoined or CallEnded comes next, or the
+// error that ends the Client. What peers have negotiated already does not need
+// the relay.
 type Reconnecting struct{ Cause error }
 
 // Resumed says that the connection is back and nothing has changed: no member of
-// the room has noticed anything, what was sent meanwhile goes out, and what
-// others sent or did comes next. It also comes to a client that was in no room.
+// the room, nor the other peer of the call, has noticed anything, what was sent
+// meanwhile goes out, and what others sent or did comes next. It also comes to a
+// client that was in neither.
 type Resumed struct{}
 
 // Rejoined says that the connection is back as a new registration, which has
@@ -40,6 +66,8 @@ func (PeerJoined) event()   {}
 func (PeerLeft) event()     {}
 func (Message) event()      {}
 func (RelayError) event()   {}
+func (CallMessage) event()  {}
+func (CallEnded) event()    {}
 func (Reconnecting) event() {}
 func (Resumed) event()      {}
 func (Rejoined) event()     {}

@@ -1,6 +1,6 @@
 // Package signalling is the protocol of GStreamer's WebRTC examples: its words,
 // the limits of what may be said, the texts of a negotiation, and a Client that
-// joins a room of a relay.
+// joins a room of a relay, or is in calls.
 //
 // A peer registers with a uid (HELLO) and then either calls one other peer
 // (SESSION) or joins a room of many (ROOM). The relay carries the peers' texts

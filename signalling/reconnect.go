@@ -5,12 +5,27 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
 
-// errPlaceLost is why a connection is given up that cannot have its place again.
-var errPlaceLost = fmt.Errorf("%w: what was on its way is known no more", ErrDial)
+const (
+	// A relay may be busy yet with the end of a call when this peer comes back
+	// from it, and refuse the uid. For so long that is not worth a word.
+	uidPatience = 2 * time.Second
+	uidPause    = 100 * time.Millisecond // between attempts
+)
+
+var (
+	// errPlaceLost is why a connection is given up that cannot have its place again.
+	errPlaceLost = fmt.Errorf("%w: what was on its way is known no more", ErrDial)
+	// errParted is the end of a connection as it is at the end of a call.
+	errParted = fmt.Errorf("%w after a call", ErrDisconnected)
+	// errCalled is why a connection is given up on which a ROOM went to a peer
+	// that had called.
+	errCalled = fmt.Errorf("%w that came before a room", errParted)
+)
 
 // register opens a connection and says HELLO on it.
 func (c *Client) register(ctx context.Context) (*websocket.Conn, Reply, error) {
@@ -29,62 +44,129 @@ func (c *Client) register(ctx context.Context) (*websocket.Conn, Reply, error) {
 // reconnect gives the next connection, after the loss of one. The error is final.
 func (c *Client) reconnect(lost error) (*websocket.Conn, error) {
 	c.backlog.disconnect()
-	switch {
-	case c.closing.Err() != nil:
+	if c.closing.Err() != nil {
 		return nil, ErrClosed
-	case c.away:
-		c.log.Info("connected to the relay, but not for long", "error", lost)
-	default:
-		c.away = true
-		c.emit(Reconnecting{Cause: lost})
 	}
-	for c.retry.wait(c.closing) {
-		ws, err := c.attempt()
-		switch {
-		case err == nil:
+	if c.isParting(lost) {
+		ws, err := c.registerAnew(lost)
+		if err == nil {
 			return ws, nil
-		case errors.Is(err, ErrTokenRefused):
-			return nil, err
-		case c.closing.Err() != nil:
-			return nil, ErrClosed
+		}
+		if ended, ok := c.endCall(lost); ok {
+			c.emit(ended)
+		}
+		if final := c.finally(err); final != nil {
+			return nil, final
+		}
+		lost = fmt.Errorf("%w: %w", ErrDisconnected, err)
+	}
+	c.sayAway(lost)
+	for c.retry.wait(c.closing) {
+		ws, err := c.attempt(lost)
+		if err == nil {
+			return ws, nil
+		}
+		if final := c.finally(err); final != nil {
+			return nil, final
 		}
 		c.log.Info("the relay is still away", "error", err)
 	}
 	return nil, ErrClosed
 }
 
+func (c *Client) sayAway(lost error) {
+	if c.away {
+		c.log.Info("connected to the relay, but not for long", "error", lost)
+		return
+	}
+	c.away = c.emit(Reconnecting{Cause: lost})
+}
+
+// finally gives the error that ends the client, if a failed attempt does.
+func (c *Client) finally(err error) error {
+	switch {
+	case c.closing.Err() != nil:
+		return ErrClosed
+	case errors.Is(err, ErrTokenRefused):
+		return err
+	}
+	return nil
+}
+
+// isParting tells whether the connection was lost as it is at the end of a call,
+// which is no failure. A peer that hung up without a word was not known to have
+// called, and what looks so may be a relay that is broken.
+func (c *Client) isParting(lost error) bool {
+	k := c.currentCall()
+	switch {
+	case k != nil && k.isHungUp():
+		return true
+	case !errors.Is(lost, errParted):
+		return false
+	}
+	return k != nil || c.retry.forgive()
+}
+
+// registerAnew comes back from a call at once.
+func (c *Client) registerAnew(lost error) (*websocket.Conn, error) {
+	c.secret = rand.Text() // else a relay that had no notice would resume the call
+	c.retry.ended()
+	enough := time.Now().Add(uidPatience)
+	for {
+		ws, err := c.attempt(lost)
+		if !errors.Is(err, ErrUIDRefused) || time.Now().After(enough) {
+			return ws, err
+		}
+		select {
+		case <-time.After(uidPause):
+		case <-c.closing.Done():
+		}
+	}
+}
+
 // attempt tries once to take the place at the relay again, or else a new one.
-func (c *Client) attempt() (*websocket.Conn, error) {
+func (c *Client) attempt(lost error) (*websocket.Conn, error) {
 	ws, answer, err := c.register(c.closing)
 	switch {
 	case err != nil:
 		return nil, err
 	case !answer.Resumed:
-		c.begin()
+		c.begin(lost)
 	case !c.backlog.resume(answer.Received):
 		c.giveUpPlace(ws)
 		ws.Close()
 		return nil, errPlaceLost
-	}
-	if c.rejoining == "" {
+	default:
 		c.back(Resumed{})
 	}
 	return ws, nil
 }
 
-// begin starts a new registration: with the room, if there was one.
-func (c *Client) begin() {
+// begin starts a new registration: with the room, if there was one, or with the
+// question that is under way, but without the call.
+func (c *Client) begin(lost error) {
+	c.restart()
+	ended, inCall := c.endCall(lost)
+	switch {
+	case inCall:
+		c.back(ended)
+	case c.rejoining == "":
+		c.back(Resumed{})
+	}
+}
+
+func (c *Client) restart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.received = 0
-	c.rejoining = ""
-	if c.joined {
-		c.rejoining = c.room
-	}
-	if c.room == "" {
+	c.rejoining = c.room
+	switch {
+	case c.room != "":
+		c.backlog.restart(VerbRoom + " " + c.room)
+	case c.question != nil:
+		c.backlog.restart(c.question.command())
+	default:
 		c.backlog.restart()
-	} else {
-		c.backlog.restart(roomCommand(c.room))
 	}
 }
 
@@ -94,8 +176,14 @@ func (c *Client) giveUpPlace(ws *websocket.Conn) {
 	sayGoodbye(ws) // else the relay would keep the place, and the uid with it
 }
 
+// back says that the client is connected again, if it has said that it was not,
+// or if that has ended something.
 func (c *Client) back(e Event) {
+	_, unchanged := e.(Resumed)
+	known := c.away || !unchanged
 	c.away, c.rejoining = false, ""
 	c.retry.succeeded()
-	c.emit(e)
+	if known {
+		c.emit(e)
+	}
 }

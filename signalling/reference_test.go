@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gstpeer/gstpeer/internal/wire"
 	"github.com/gstpeer/gstpeer/signalling"
 )
 
@@ -120,4 +121,66 @@ func TestReconnectToReferenceRelay(t *testing.T) {
 	wantTexts(t, near, "far", 0, 1)
 	sendTo(t, near, "far", "0")
 	wantTexts(t, far, "near", 0, 1)
+}
+
+func TestCallAtReferenceRelay(t *testing.T) {
+	url := startReference(t)
+	a, b := pairInCall(t, url, url)
+	exchange(t, a, b, 0, 200)
+	for _, text := range []string{
+		signalling.OfferRequest, "", " leading", "two\nlines", "ERROR no", "ROOM_OK a", "SESSION_OK", "HELLO", "SESSION b",
+		strings.Repeat("x", signalling.MaxMessage),
+	} {
+		send(t, a, text)
+		wantEvent(t, b, signalling.CallMessage{Text: text})
+		send(t, b, text)
+		wantEvent(t, a, signalling.CallMessage{Text: text})
+	}
+	for i := range 10 {
+		ends, other := a, b
+		if i%2 == 0 {
+			ends, other = b, a
+		}
+		for i := range 20 {
+			send(t, ends, fmt.Sprint(i))
+		}
+		hangUp(t, ends)
+		wantCallEnded(t, ends, signalling.ErrHungUp)
+		wantCallTexts(t, other, 0, 20)
+		wantCallEnded(t, other, signalling.ErrPeerLeft)
+		connect(t, other, ends, map[bool]string{true: "callee", false: "caller"}[ends == b])
+	}
+	b.Close()
+	wantCallEnded(t, a, signalling.ErrPeerLeft)
+	for _, uid := range []string{"nobody", "no'body"} {
+		if err := a.Call(testContext(t), uid); !errors.Is(err, signalling.ErrPeerNotFound) {
+			t.Errorf("calling %q: %v, want ErrPeerNotFound", uid, err)
+		}
+	}
+	if err := a.Call(testContext(t), "caller"); !errors.Is(err, signalling.ErrCall) {
+		t.Errorf("calling itself: %v, want ErrCall", err)
+	}
+	join(t, a, "room")
+}
+
+// TestCallBreaksAtReferenceRelay loses the connection of a call, first with and
+// then without the relay's notice: that has no resumption, and does not give the
+// uid away until it notices.
+func TestCallBreaksAtReferenceRelay(t *testing.T) {
+	relay := startReference(t)
+	w, through := wire.New(t, relay)
+	caller, callee := pairInCall(t, through, relay)
+	w.Cut()
+	wantReconnecting(t, caller, "")
+	wantCallEnded(t, callee, signalling.ErrPeerLeft)
+	wantCallEnded(t, caller, signalling.ErrDisconnected)
+	connect(t, callee, caller, "caller")
+
+	w.CutNear()
+	wantReconnecting(t, caller, "")
+	send(t, caller, "for a call that has ended")
+	w.Cut()
+	wantCallEnded(t, callee, signalling.ErrPeerLeft)
+	wantCallEnded(t, caller, signalling.ErrDisconnected)
+	connect(t, caller, callee, "callee")
 }

@@ -14,6 +14,9 @@ const (
 	// steadyAfter is how long a connection must last to count as a success:
 	// what works for a moment and breaks again is not retried in a tight loop.
 	steadyAfter = 10 * time.Second
+
+	// forgiveEvery so long an end that looks like no failure may be one.
+	forgiveEvery = time.Second
 )
 
 // retry says how long to wait before each attempt to connect again: exponential
@@ -21,7 +24,9 @@ const (
 // not come back to it in step.
 type retry struct {
 	backoff backoff.ExponentialBackOff
-	since   time.Time // when the last attempt succeeded; zero after a wait
+	since   time.Time // when the last attempt succeeded; zero after that connection
+
+	forgiven time.Time // when forgive has said so
 }
 
 // newRetry is for a client that is connected.
@@ -40,12 +45,27 @@ func newRetry() retry {
 
 func (r *retry) succeeded() { r.since = time.Now() }
 
-// wait returns when the next attempt is due, or false when ctx has ended.
-func (r *retry) wait(ctx context.Context) bool {
+// ended says that the connection has ended. It may be called repeatedly.
+func (r *retry) ended() {
 	if !r.since.IsZero() && time.Since(r.since) >= steadyAfter {
 		r.backoff.Reset()
 	}
 	r.since = time.Time{}
+}
+
+// forgive tells whether the next attempt may come at once, because the end of the
+// connection was no failure, or does not look so: that is believed once a second.
+func (r *retry) forgive() bool {
+	if time.Since(r.forgiven) < forgiveEvery {
+		return false
+	}
+	r.forgiven = time.Now()
+	return true
+}
+
+// wait returns when the next attempt is due, or false when ctx has ended.
+func (r *retry) wait(ctx context.Context) bool {
+	r.ended()
 	due := time.NewTimer(r.backoff.NextBackOff())
 	defer due.Stop()
 	select {

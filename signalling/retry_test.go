@@ -71,6 +71,24 @@ func TestRetryForgetsAfterSuccess(t *testing.T) {
 	}
 }
 
+// TestRetryForgives holds that ends that look like no failure are one if there
+// are many.
+func TestRetryForgives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRetry()
+		for range 3 {
+			if !r.forgive() {
+				t.Error("the first time of a second is not forgiven")
+			}
+			time.Sleep(forgiveEvery - 1)
+			if r.forgive() {
+				t.Error("the second time of a second is forgiven")
+			}
+			time.Sleep(time.Nanosecond)
+		}
+	})
+}
+
 func TestRetryEndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRetry()
