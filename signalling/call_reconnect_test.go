@@ -317,18 +317,7 @@ func TestNoTextAfterTheCall(t *testing.T) {
 		call(t, c, "x")
 		var senders sync.WaitGroup
 		for range 4 {
-			senders.Go(func() {
-				for {
-					err := c.Send(testContext(t), "stray")
-					if errors.Is(err, signalling.ErrNoCall) {
-						return
-					}
-					if err != nil && !errors.Is(err, signalling.ErrDisconnected) {
-						t.Error(err)
-						return
-					}
-				}
-			})
+			senders.Go(func() { sendUntilNoCall(t, c) })
 		}
 		for {
 			event, err := c.Recv(testContext(t))
@@ -346,6 +335,19 @@ func TestNoTextAfterTheCall(t *testing.T) {
 	case stray := <-strays:
 		t.Errorf("the relay got %q outside a call", stray)
 	default:
+	}
+}
+
+func sendUntilNoCall(t *testing.T, c *signalling.Client) {
+	for {
+		err := c.Send(testContext(t), "stray")
+		if errors.Is(err, signalling.ErrNoCall) {
+			return
+		}
+		if err != nil && !errors.Is(err, signalling.ErrDisconnected) {
+			t.Error(err)
+			return
+		}
 	}
 }
 
