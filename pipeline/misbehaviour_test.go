@@ -70,7 +70,7 @@ func TestBadPeersHurtNobody(t *testing.T) {
 	})
 	t.Run("offers and vanishes", func(t *testing.T) {
 		p.HandleDescription("gone", signalling.Description{Type: signalling.Offer, SDP: pionOffer(t)})
-		reasons.await(t, "gone", ErrNoAnswer)
+		reasons.await(t, "gone", ErrConnectionFailed)
 	})
 	t.Run("answers nonsense", func(t *testing.T) {
 		p.Offer("mad")
@@ -156,7 +156,7 @@ func TestNoCommonCodec(t *testing.T) {
 		"we offer":      func(r *remote) { p.Offer(r.uid) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRemote(t, board, p, name, webrtc.MimeTypeVP9)
+			r := newRemote(t, board, p, name, webrtc.MimeTypeAV1)
 			defer r.close()
 			start(r)
 			reasons.await(t, name, ErrNoCommonCodec)

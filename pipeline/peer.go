@@ -1,15 +1,17 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/pion/sdp/v3"
 
 	"github.com/gstpeer/gstpeer/signalling"
 )
@@ -25,14 +27,15 @@ const (
 
 // Errors that end a peer.
 var (
-	// ErrNoAnswer: the remote did not answer our offer, or no connection to it
-	// came about in time.
+	// ErrNoAnswer: the remote did not answer our offer.
 	ErrNoAnswer = errors.New("no answer")
 	// ErrNoCommonCodec: the remote would receive, but nothing that we can send.
 	ErrNoCommonCodec = errors.New("no common codec")
 	// ErrConnectionFailed: ICE found no way to the remote, or lost it.
 	ErrConnectionFailed = errors.New("connection failed")
-	// ErrNothingWanted: the remote would receive neither picture nor sound.
+	// ErrMediaLost: nothing comes from the remote any more, or nothing gets there.
+	ErrMediaLost = errors.New("media lost")
+	// ErrNothingWanted: the remote would neither receive nor send anything.
 	ErrNothingWanted = errors.New("the remote wants no media")
 	// ErrFlooded: the remote sends more than it could mean.
 	ErrFlooded = errors.New("too many messages at once")
@@ -41,13 +44,14 @@ var (
 // errRemoved ends a peer that left or that its owner removed.
 var errRemoved = errors.New("removed")
 
-// Peer is the sending side of one remote peer. Its goroutine owns the
-// webrtcbin: everything else posts operations to it, which it carries out one
-// after the other.
+// Peer is the connection to one remote peer. Its goroutine owns the webrtcbin:
+// everything else posts operations to it, which it carries out one after the
+// other.
 type Peer struct {
 	// Static.
 	uid       string
-	with      session         // of the remote's offer; zero if we offer
+	offers    bool            // the first offer is ours
+	attempt   attempt         // of those to get lost media back
 	after     <-chan struct{} // closed when what had our place is gone; nil if nothing had
 	pipeline  *Pipeline
 	signaller Signaller
@@ -56,46 +60,56 @@ type Peer struct {
 	end       context.CancelCauseFunc
 	done      chan struct{} // closed after the last of the peer is gone
 	ops       chan func() error
+	texts     chan string // that have arrived on data channels
 	born      time.Time
 	connected *time.Timer // runs until the connection is there
 
-	flows atomic.Bool // media does; set by loop
+	// Set by loop, read by others.
+	flows    atomic.Bool             // media does
+	session  atomic.Pointer[session] // of the remote, once it is known
+	offered  atomic.Int64            // when our offer went out, in Unix milliseconds; 0 before
+	answered atomic.Bool             // it was
+
+	// Set by threads of GStreamer.
+	heard     atomic.Int64           // the last sign of life, in Unix milliseconds
+	routes    atomic.Pointer[routes] // where frames go that come in; set by loop
+	textBytes atomic.Int64           // in texts
 
 	// Owned by loop.
 	bin        *webrtcbin
-	ufrag      string // of the remote's description; empty before it
-	mlines     int    // of the remote's last offer
-	senders    []*sender
+	ufrag      string                  // of the remote's description; empty before it
+	local      *sdp.SessionDescription // our offer
+	remote     *sdp.SessionDescription // the last that webrtcbin was told
+	mlines     []*mline
 	state      connectionState
 	negotiated bool
-	sending    bool
+	playing    bool
 	candidates int
 	localNames int
+	gathered   candidateTypes // of ours
+	found      candidateTypes // of the remote's
 	feeding    sync.WaitGroup
+	receivers  []receiver
+	progress   progress
+
+	channelOpen bool // our data channel is
 }
 
-// sender is what is sent on one m-line. Codec and what follows it are known
-// after negotiation only, and senders that the remote does not want are then gone.
-type sender struct {
-	kind    Kind
-	ssrc    uint32
-	mline   int
-	codec   *Codec
-	payload int
-	feed    *feed
-	frames  *Subscription // nil before the connection is there
+// attempt is one of several to get media to a remote that had it before, or that
+// answers although no connection comes about.
+type attempt struct {
+	failures int           // that came before in a row
+	delay    time.Duration // before this one
+	timeout  time.Duration // for the answer; 0 is that of a first offer
 }
 
-func newPeer(p *Pipeline, uid string, with session, after <-chan struct{}) *Peer {
+func newPeer(p *Pipeline, uid string, offers bool, after <-chan struct{}) *Peer {
 	ctx, end := context.WithCancelCause(context.Background())
-	peer := &Peer{
-		uid: uid, with: with, after: after, pipeline: p, signaller: p.signaller, log: p.log.With("peer", uid),
-		ctx: ctx, end: end, done: make(chan struct{}), ops: make(chan func() error, maxOperations), born: time.Now(),
+	return &Peer{
+		uid: uid, offers: offers, after: after, pipeline: p, signaller: p.signaller, log: p.log.With("peer", uid),
+		ctx: ctx, end: end, done: make(chan struct{}), ops: make(chan func() error, maxOperations),
+		texts: make(chan string, maxTexts), born: time.Now(),
 	}
-	peer.connected = time.AfterFunc(p.connectTimeout, func() {
-		end(fmt.Errorf("%w within %s", ErrNoAnswer, p.connectTimeout))
-	})
-	return peer
 }
 
 // post queues an operation. It never blocks: a peer that is behind by more than
@@ -112,29 +126,64 @@ func (p *Peer) post(op func() error) {
 func (p *Peer) loop() {
 	defer close(p.done)
 	defer func() { p.pipeline.forget(p, context.Cause(p.ctx)) }()
-	defer p.connected.Stop()
-	if p.after != nil {
-		<-p.after // so that a remote holds one webrtcbin, however often it offers anew
-	}
-	if p.ctx.Err() != nil {
+	if !p.wait() {
 		return
 	}
+	p.connected = time.AfterFunc(cmp.Or(p.attempt.timeout, p.pipeline.connectTimeout), p.takesTooLong)
+	defer p.connected.Stop()
 	if err := p.open(); err != nil {
 		p.end(err)
 		return
 	}
 	defer p.close()
+	p.serve()
+}
+
+// wait is for what has our place to be gone, so that a remote holds one webrtcbin,
+// however often it offers anew, and for the time between two attempts. It
+// returns false when the peer has ended by then.
+func (p *Peer) wait() bool {
+	if p.after != nil {
+		<-p.after
+	}
+	pause := time.NewTimer(p.attempt.delay)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return p.ctx.Err() == nil
+	case <-p.ctx.Done():
+		return false
+	}
+}
+
+func (p *Peer) takesTooLong() {
+	if p.offers && !p.answered.Load() {
+		p.end(fmt.Errorf("%w within %s", ErrNoAnswer, cmp.Or(p.attempt.timeout, p.pipeline.connectTimeout)))
+		return
+	}
+	p.end(fmt.Errorf("%w: not connected within %s", ErrConnectionFailed, p.pipeline.connectTimeout))
+}
+
+func (p *Peer) serve() {
+	check := time.NewTicker(checkInterval)
+	defer check.Stop()
 	for {
+		var err error
 		select {
 		case op := <-p.ops:
 			if p.ctx.Err() != nil {
 				return
 			}
-			if err := op(); err != nil {
-				p.end(err)
-			}
+			err = op()
+		case text := <-p.texts:
+			p.takeText(text)
+		case <-check.C:
+			err = p.check()
 		case <-p.ctx.Done():
 			return
+		}
+		if err != nil {
+			p.end(err)
 		}
 	}
 }
@@ -142,10 +191,11 @@ func (p *Peer) loop() {
 func (p *Peer) open() error {
 	var bin *webrtcbin
 	var err error
-	if !within(p.log, "webrtcbin", func() { bin, err = newWebrtcbin(p, p.pipeline.clock, p.pipeline.baseTime) }) {
+	if !within(p.log, "webrtcbin", func() { bin, err = newWebrtcbin(p, p.pipeline.settings()) }) {
 		return errHangs
 	}
 	p.bin = bin
+	p.receivers = p.pipeline.newReceivers(p.uid, p.log)
 	return err
 }
 
@@ -156,6 +206,13 @@ func (p *Peer) close() {
 		p.feeding.Wait()
 		p.bin.free()
 	})
+	for _, m := range p.mlines {
+		m.pause()
+		m.stopReceiving()
+	}
+	for _, r := range p.receivers {
+		r.close()
+	}
 }
 
 // operation is the context of one step of webrtcbin.
@@ -163,259 +220,103 @@ func (p *Peer) operation() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(p.ctx, operationTimeout)
 }
 
-// offer proposes every track that there is to the remote.
-func (p *Peer) offer() error {
-	ctx, cancel := p.operation()
-	defer cancel()
-	for _, kind := range p.pipeline.kinds() {
-		s := &sender{kind: kind, ssrc: newSSRC()}
-		p.senders = append(p.senders, s)
-		p.bin.addTransceiver(sendOnly, kind, offerCaps(p.pipeline.codecs(kind), s.ssrc))
-	}
-	d, err := p.bin.create(ctx, signalling.Offer)
-	if err != nil {
-		return err
-	}
-	if err := p.bin.setLocal(ctx, d); err != nil {
-		return err
-	}
-	return p.signaller.SendDescription(ctx, p.uid, d)
-}
-
-// isWith says whether the peer was made for an offer of this remote
-// RTCPeerConnection: another offer of it renegotiates.
+// isWith says whether the peer is connected to this remote RTCPeerConnection:
+// another offer of it renegotiates.
 func (p *Peer) isWith(s session) bool {
-	return p.with == s && s != (session{}) && p.ctx.Err() == nil
+	with := p.session.Load()
+	return with != nil && *with == s && p.ctx.Err() == nil
 }
 
-// acceptAnswer takes the remote's choice of codecs for our offer.
-func (p *Peer) acceptAnswer(r remoteDescription) error {
-	switch {
-	case p.with != (session{}) || p.ufrag != "":
-		p.log.Debug("answer ignored: there was no offer, or an answer before")
+// collides says whether an offer of the remote has crossed with ours. One that
+// comes much later has not: the remote has lost ours.
+func (p *Peer) collides() bool {
+	at := time.UnixMilli(p.offered.Load())
+	return p.offers && !p.answered.Load() && p.ctx.Err() == nil && time.Since(at) < collisionTime
+}
+
+// collisionTime is how long two offers may take to be on their ways at the same
+// time.
+const collisionTime = 5 * time.Second
+
+// setState follows the connection.
+func (p *Peer) setState(state connectionState) error {
+	p.state = state
+	p.flows.Store(p.playing && state == stateConnected)
+	p.log.Debug("connection", "state", state)
+	switch state {
+	case stateFailed, stateClosed:
+		return p.whyFailed()
+	case stateConnected:
+		return p.play()
+	}
+	return nil
+}
+
+// play begins to send what was agreed on, as soon as the connection is there, and
+// ends what is agreed on no longer.
+func (p *Peer) play() error {
+	if !p.negotiated || p.state != stateConnected {
 		return nil
-	case len(r.sections) != len(p.senders):
-		return fmt.Errorf("%w: the answer has %d m-lines, our offer has %d", ErrDescription, len(r.sections), len(p.senders))
 	}
-	reason := ErrNothingWanted
-	if r.sections[0].rejected {
-		// The first m-line carries the whole bundle, and webrtcbin has no way
-		// to move it to another one.
-		return fmt.Errorf("%w for %s", ErrNoCommonCodec, p.senders[0].kind)
+	if !p.playing {
+		p.playing = true
+		p.connected.Stop()
+		p.heard.Store(time.Now().UnixMilli())
+		p.log.Info("peer connected", "after", time.Since(p.born).Round(time.Millisecond))
 	}
-	for i, section := range r.sections {
-		s := p.senders[i]
-		s.mline = i
-		if !section.wants || section.kind != s.kind {
-			continue
-		}
-		codec, payload, common := choose(p.pipeline.codecs(s.kind), section)
-		if !common {
-			reason = fmt.Errorf("%w for %s", ErrNoCommonCodec, s.kind)
-			continue
-		}
-		s.codec, s.payload = codec, payload.number
-	}
-	p.senders = slices.DeleteFunc(p.senders, func(s *sender) bool { return s.codec == nil })
-	if len(p.senders) == 0 {
-		return reason
-	}
-	ctx, cancel := p.operation()
-	defer cancel()
-	if err := p.setRemote(ctx, r); err != nil {
-		return err
-	}
-	return p.connect()
-}
-
-// setRemote gives webrtcbin a description of the remote, and the candidates
-// that came with it.
-func (p *Peer) setRemote(ctx context.Context, r remoteDescription) error {
-	if err := p.bin.setRemote(ctx, r.Description); err != nil {
-		return err
-	}
-	p.ufrag = r.ufrag
-	for _, c := range r.candidates {
-		if err := p.addCandidate(c); err != nil {
-			return err
+	p.flows.Store(true)
+	for _, m := range p.mlines {
+		switch {
+		case !m.sends:
+			m.pause()
+		case m.frames == nil:
+			if err := p.send(m); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// answer answers an offer of the remote with what it can receive of our tracks.
-func (p *Peer) answer(r remoteDescription) error {
-	again := p.ufrag != ""
-	if again && p.ufrag != r.ufrag {
-		// An answer would end the media that still flows.
-		p.log.Warn("offer ignored: it restarts ICE, which webrtcbin cannot; a new RTCPeerConnection would do")
-		return nil
-	}
-	ctx, cancel := p.operation()
-	defer cancel()
-	if err := p.setRemote(ctx, r); err != nil {
-		return err
-	}
-	missed := p.choose(r.sections)
-	reply, err := p.bin.create(ctx, signalling.Answer)
-	if err != nil {
-		return err
-	}
-	if err := p.checkAnswer(reply); err != nil {
-		return err
-	}
-	if err := p.bin.setLocal(ctx, reply); err != nil {
-		return err
-	}
-	// The answer is sent even if nothing will be: the remote then knows, and
-	// can say so.
-	if err := p.signaller.SendDescription(ctx, p.uid, reply); err != nil {
-		return err
-	}
-	switch {
-	case len(p.senders) == 0:
-		return missed
-	case again:
-		return nil
-	}
-	return p.connect()
-}
-
-// choose decides what is sent on each m-line of an offer that is new, and ends
-// what the remote wants no longer on the others. The error says why nothing is
-// sent, if nothing is.
-func (p *Peer) choose(sections []section) (missed error) {
-	missed = ErrNothingWanted
-	p.senders = slices.DeleteFunc(p.senders, func(s *sender) bool {
-		unwanted := s.mline < len(sections) && !sections[s.mline].wants
-		if unwanted && s.frames != nil {
-			s.frames.Close()
-		}
-		return unwanted
-	})
-	for i, section := range sections {
-		if i < p.mlines || section.kind == "" {
-			continue
-		}
-		ours := p.pipeline.codecs(section.kind)
-		taken := slices.ContainsFunc(p.senders, func(s *sender) bool { return s.kind == section.kind })
-		if !section.wants || taken || len(ours) == 0 || p.mlines > 0 {
-			p.bin.addTransceiver(inactive, section.kind, inactiveCaps(section))
-			continue
-		}
-		codec, payload, common := choose(ours, section)
-		if !common {
-			missed = fmt.Errorf("%w for %s", ErrNoCommonCodec, section.kind)
-			p.bin.addTransceiver(inactive, section.kind, inactiveCaps(section))
-			continue
-		}
-		s := &sender{kind: section.kind, mline: i, codec: codec, payload: payload.number, ssrc: newSSRC()}
-		p.senders = append(p.senders, s)
-		p.bin.addTransceiver(sendOnly, section.kind, codec.caps(s.payload, s.ssrc))
-	}
-	p.mlines = len(sections)
-	return missed
-}
-
-// checkAnswer makes sure that our answer sends what it should: webrtcbin says
-// nothing when it does not.
-func (p *Peer) checkAnswer(d signalling.Description) error {
-	for _, s := range p.senders {
-		if !sends(d.SDP, s.mline) {
-			return fmt.Errorf("our answer does not send %s on m-line %d: this is a bug", s.codec.Name, s.mline)
-		}
-	}
-	return nil
-}
-
-// connect links the tracks to what was negotiated. Frames flow once the remote
-// is there.
-func (p *Peer) connect() error {
-	for _, s := range p.senders {
-		feed, err := p.bin.newFeed(s.mline, s.codec, s.payload, s.ssrc)
+// send begins to send a track on an m-line.
+func (p *Peer) send(m *mline) error {
+	if m.feed == nil {
+		feed, err := p.bin.newFeed(m.index, m.codec, m.payload, m.ssrc)
 		if err != nil {
 			return err
 		}
-		s.feed = feed
-		p.log.Debug("will send", "kind", s.kind, "codec", s.codec.Name, "payload type", s.payload)
+		m.feed = feed
 	}
-	p.negotiated = true
-	return p.start()
-}
-
-// start begins to send, as soon as tracks and connection are both there.
-func (p *Peer) start() error {
-	if !p.negotiated || p.state != stateConnected || p.sending {
-		return nil
-	}
-	p.sending = true
-	p.flows.Store(true)
-	p.connected.Stop()
-	p.log.Info("peer connected", "after", time.Since(p.born).Round(time.Millisecond))
-	for _, s := range p.senders {
-		s.frames = p.pipeline.tracks[s.codec].Subscribe()
-		p.feeding.Go(func() { s.send(p.ctx) })
-	}
+	p.log.Debug("sending", "kind", m.kind, "codec", m.codec.Name, "payload type", m.payload)
+	frames, feed := p.pipeline.tracks[m.codec].Subscribe(), m.feed
+	m.frames = frames
+	p.feeding.Go(func() { push(p.ctx, frames, feed) })
 	return nil
 }
 
-// send pushes frames until the peer, the track or the remote's interest ends.
-func (s *sender) send(ctx context.Context) {
-	defer s.frames.Close()
+// push hands on frames until the peer, the track or the remote's interest ends.
+func push(ctx context.Context, frames *Subscription, to *feed) {
+	defer frames.Close()
 	for {
-		frame, err := s.frames.Next(ctx)
-		if err != nil || !s.feed.push(frame) {
+		frame, err := frames.Next(ctx)
+		if err != nil || !to.push(frame) {
 			return
 		}
 	}
 }
 
-// setState follows the connection.
-func (p *Peer) setState(state connectionState) error {
-	p.state = state
-	p.flows.Store(p.sending && state == stateConnected)
-	p.log.Debug("connection", "state", state)
-	switch state {
-	case stateFailed, stateClosed:
-		return ErrConnectionFailed
-	case stateConnected:
-		return p.start()
-	}
-	return nil
-}
-
-// addCandidate hands a candidate of the remote to ICE.
-func (p *Peer) addCandidate(c signalling.Candidate) error {
-	p.candidates++
-	switch {
-	case c.Candidate == "": // the end of candidates, which ICE does not need
-		return nil
-	case p.candidates > maxCandidates:
-		return fmt.Errorf("%w: more than %d candidates", ErrFlooded, maxCandidates)
-	case !fitForICE(c.Candidate):
-		p.log.Debug("remote candidate ignored: not one for UDP")
-		return nil
-	case isLocalName(c.Candidate):
-		if p.localNames++; p.localNames > maxLocalNames {
-			return nil
-		}
-	}
-	p.bin.addCandidate(c) // which keeps it until the description is there
-	return nil
-}
-
 // requestKeyframe passes on that the remote lost its picture.
 func (p *Peer) requestKeyframe() error {
-	for _, s := range p.senders {
-		if s.kind == Video {
-			p.pipeline.tracks[s.codec].RequestKeyframe()
+	for _, m := range p.mlines {
+		if m.kind == Video && m.frames != nil {
+			p.pipeline.tracks[m.codec].RequestKeyframe()
 		}
 	}
 	return nil
 }
 
 func (p *Peer) onCandidate(c signalling.Candidate) {
-	p.post(func() error { return p.signaller.SendCandidate(p.ctx, p.uid, c) })
+	p.post(func() error { return p.sendCandidate(c) })
 }
 
 func (p *Peer) onConnectionState(s connectionState) {
@@ -423,6 +324,8 @@ func (p *Peer) onConnectionState(s connectionState) {
 }
 
 func (p *Peer) onKeyframeWanted() { p.post(p.requestKeyframe) }
+
+func (p *Peer) onHeard() { p.heard.Store(time.Now().UnixMilli()) }
 
 func (p *Peer) onError(err error) {
 	p.end(fmt.Errorf("%w: %w", ErrConnectionFailed, err))

@@ -2,6 +2,9 @@ package pipeline
 
 import (
 	"errors"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/gstpeer/gstpeer/signalling"
 )
@@ -9,7 +12,11 @@ import (
 // Offer makes a connection to a remote peer and offers it every track. What
 // there was with that peer ends.
 func (p *Pipeline) Offer(uid string) {
-	if peer := p.replace(uid, session{}); peer != nil {
+	p.offer(uid, attempt{})
+}
+
+func (p *Pipeline) offer(uid string, a attempt) {
+	if peer := p.replace(uid, true, session{}, a); peer != nil {
 		peer.post(peer.offer)
 	}
 }
@@ -28,8 +35,13 @@ func (p *Pipeline) HandleDescription(uid string, d signalling.Description) {
 		return
 	}
 	peer := p.peer(uid)
-	if peer == nil || !peer.isWith(r.session) {
-		peer = p.replace(uid, r.session)
+	switch {
+	case peer != nil && peer.isWith(r.session):
+	case peer != nil && peer.collides() && !p.yields(uid):
+		p.log.Debug("offer ignored: ours was first", "peer", uid)
+		return
+	default:
+		peer = p.replace(uid, false, r.session, attempt{})
 	}
 	if peer != nil {
 		peer.post(func() error { return peer.answer(r) })
@@ -59,6 +71,9 @@ func (p *Pipeline) HandleCandidate(uid string, c signalling.Candidate) {
 
 // Remove ends the connection to a remote peer. It does not wait.
 func (p *Pipeline) Remove(uid string) {
+	p.mu.Lock()
+	delete(p.lost, uid)
+	p.mu.Unlock()
 	if peer := p.peer(uid); peer != nil {
 		peer.end(errRemoved)
 	}
@@ -77,6 +92,24 @@ func (p *Pipeline) Rejoin(members []string) {
 			p.Offer(uid)
 		}
 	}
+}
+
+// Resume offers to those that media was lost to meanwhile, after a while without a
+// relay in which nobody has left the room: neither side could offer.
+func (p *Pipeline) Resume() {
+	p.mu.Lock()
+	lost := slices.Collect(maps.Keys(p.lost))
+	p.mu.Unlock()
+	for _, uid := range lost {
+		if p.peer(uid) == nil {
+			p.Offer(uid)
+		}
+	}
+}
+
+// yields says whether the remote's offer counts when it crosses with ours.
+func (p *Pipeline) yields(uid string) bool {
+	return p.config.Yields == nil || p.config.Yields(uid)
 }
 
 // idle lists the peers that no media flows to.
@@ -104,7 +137,7 @@ const maxPeers = 1000
 
 // replace makes a peer and ends the one that has its place. It returns nil
 // after Close, and when there are too many.
-func (p *Pipeline) replace(uid string, with session) *Peer {
+func (p *Pipeline) replace(uid string, offers bool, with session, a attempt) *Peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old := p.peers[uid]
@@ -120,8 +153,13 @@ func (p *Pipeline) replace(uid string, with session) *Peer {
 		old.end(errRemoved)
 		gone = old.done
 	}
-	peer := newPeer(p, uid, with, gone)
+	peer := newPeer(p, uid, offers, gone)
+	peer.attempt = a
+	if !offers {
+		peer.session.Store(&with)
+	}
 	p.peers[uid] = peer
+	delete(p.lost, uid)
 	p.ending.Go(peer.loop)
 	return peer
 }
@@ -129,14 +167,23 @@ func (p *Pipeline) replace(uid string, with session) *Peer {
 // forget is a peer's last call.
 func (p *Pipeline) forget(peer *Peer, reason error) {
 	p.mu.Lock()
-	if p.peers[peer.uid] == peer {
+	last := p.peers[peer.uid] == peer
+	if last {
 		delete(p.peers, peer.uid)
 	}
+	removed := errors.Is(reason, errRemoved)
+	if last && !removed && len(p.lost) < maxPeers {
+		p.lost[peer.uid] = struct{}{}
+	}
 	p.mu.Unlock()
-	if errors.Is(reason, errRemoved) {
+	if removed {
 		return
 	}
 	peer.log.Info("peer ended", "reason", reason)
+	if next, again := peer.nextAttempt(reason); last && again {
+		peer.log.Info("will offer again", "in", next.delay.Round(100*time.Millisecond))
+		p.offer(peer.uid, next)
+	}
 	if p.config.OnPeerEnd != nil {
 		p.config.OnPeerEnd(peer.uid, reason)
 	}

@@ -44,7 +44,18 @@ type Config struct {
 	// OnPeerEnd, if not nil, is told that a peer ended by itself, and why. It
 	// is called on the peer's goroutine and must not call the Pipeline.
 	OnPeerEnd func(uid string, reason error)
-	Log       *slog.Logger
+	// OnText, if not nil, gets the texts that remotes send on data channels. It
+	// is called on the peer's goroutine and must not call the Pipeline.
+	OnText func(uid, text string)
+	// Receive lets remotes send. Without it our descriptions decline their media.
+	Receive bool
+	// Yields says whose offer counts when ours and that of a remote cross: the
+	// remote's, if it returns true. It has to return the opposite at the other
+	// end. Without it the remote's counts.
+	Yields  func(uid string) bool
+	Network Network
+	Servers ICEServers
+	Log     *slog.Logger
 }
 
 // Signaller carries what the Pipeline has to say to a remote peer. An error
@@ -64,6 +75,7 @@ type Pipeline struct {
 	baseTime  gst.ClockTime
 	// connectTimeout is defaultConnectTimeout, except in tests.
 	connectTimeout time.Duration
+	receiverMakers []func(uid string, log *slog.Logger) receiver
 	captures       []*capture
 	encoders       []*liveEncoder
 	tracks         map[*Codec]*Track
@@ -72,9 +84,11 @@ type Pipeline struct {
 	done           chan struct{} // closed when the source ended
 	err            error         // why it ended; set before done is closed
 
-	mu     sync.Mutex
-	closed bool
-	peers  map[string]*Peer
+	mu      sync.Mutex
+	closed  bool
+	servers ICEServers
+	peers   map[string]*Peer
+	lost    map[string]struct{} // peers that ended, but were not removed
 	// ending are the loops of all peers, those that were replaced included.
 	ending sync.WaitGroup
 }
@@ -89,7 +103,7 @@ func Open(ctx context.Context, config Config, signaller Signaller) (*Pipeline, e
 	p := &Pipeline{
 		config: config, signaller: signaller, log: config.Log, connectTimeout: defaultConnectTimeout,
 		clock: gst.ObtainSystemClock().Clock, tracks: make(map[*Codec]*Track),
-		peers: make(map[string]*Peer), done: make(chan struct{}),
+		peers: make(map[string]*Peer), lost: make(map[string]struct{}), servers: config.Servers, done: make(chan struct{}),
 	}
 	p.baseTime = p.clock.GetTime()
 	if err := p.plan(); err != nil {
@@ -261,13 +275,13 @@ func (p *Pipeline) warmUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	within(p.log, "first webrtcbin", func() {
-		bin, err := newWebrtcbin(nobody{}, p.clock, p.baseTime)
+		bin, err := newWebrtcbin(nobody{}, p.settings())
 		if err != nil {
 			return // the first peer will say so
 		}
 		defer bin.free()
 		defer bin.stop()
-		bin.addTransceiver(sendOnly, Video, offerCaps([]*Codec{VP8}, newSSRC()))
+		bin.addTransceiver(sendRecv, Video, offerCaps([]*Codec{VP8}, newSSRC()))
 		d, err := bin.create(ctx, signalling.Offer)
 		if err == nil {
 			err = bin.setLocal(ctx, d)
@@ -282,6 +296,10 @@ type nobody struct{}
 func (nobody) onCandidate(signalling.Candidate)  {}
 func (nobody) onConnectionState(connectionState) {}
 func (nobody) onKeyframeWanted()                 {}
+func (nobody) onFrame(uint32, int, Frame)        {}
+func (nobody) onText(string)                     {}
+func (nobody) onChannelOpen()                    {}
+func (nobody) onHeard()                          {}
 func (nobody) onError(error)                     {}
 
 // encode hands raw media to every encoder for it.

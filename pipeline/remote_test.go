@@ -124,6 +124,7 @@ func registerCodecs(media *webrtc.MediaEngine, mimeTypes []string) error {
 	known := map[string]webrtc.RTPCodecParameters{
 		webrtc.MimeTypeVP8:  {PayloadType: 100, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8, ClockRate: 90000, RTCPFeedback: feedback}},
 		webrtc.MimeTypeVP9:  {PayloadType: 104, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP9, ClockRate: 90000, RTCPFeedback: feedback}},
+		webrtc.MimeTypeAV1:  {PayloadType: 106, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeAV1, ClockRate: 90000, RTCPFeedback: feedback}},
 		webrtc.MimeTypeH264: {PayloadType: 102, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f", RTCPFeedback: feedback}},
 		webrtc.MimeTypeOpus: {PayloadType: 109, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}},
 	}

@@ -26,13 +26,14 @@ const (
 
 // section is what matters here of one m-line of a remote description.
 type section struct {
-	kind Kind // "" for what is neither picture nor sound
+	kind Kind // "" for what is neither picture nor sound: a data channel
 	mid  string
-	// wants is true if the remote would receive on it.
-	wants bool
+	// wants is true if the remote would receive on it, sends if it would send.
+	wants, sends bool
 	// rejected is true for an m-line that will not be used at all.
 	rejected bool
 	payloads []payload
+	ssrcs    []uint32 // that the remote says it sends with
 }
 
 // payload is one payload type of an m-line, in the remote's order.
@@ -51,10 +52,10 @@ type session struct {
 	id                uint64
 }
 
-// remoteDescription is a description of a remote peer that was found fit for
-// webrtcbin.
+// remoteDescription is a description of a remote peer that may be negotiated.
 type remoteDescription struct {
-	signalling.Description
+	kind       signalling.SDPType
+	parsed     *sdp.SessionDescription // without candidates
 	sections   []section
 	session    session
 	ufrag      string // of the first m-line that is used; ICE restarts with another
@@ -65,14 +66,14 @@ type remoteDescription struct {
 // not see: without a DTLS fingerprint (RFC 8842 requires one) anybody on the
 // way could answer for the peer.
 func parseDescription(d signalling.Description) (remoteDescription, error) {
-	r := remoteDescription{Description: d}
+	r := remoteDescription{kind: d.Type, parsed: new(sdp.SessionDescription)}
 	if len(d.SDP) > maxDescriptionSize {
 		return r, fmt.Errorf("%w: %d bytes, at most %d are accepted", ErrDescription, len(d.SDP), maxDescriptionSize)
 	}
 	if !utf8.ValidString(d.SDP) || strings.ContainsRune(d.SDP, 0) {
 		return r, fmt.Errorf("%w: not text", ErrDescription)
 	}
-	var parsed sdp.SessionDescription
+	parsed := r.parsed
 	if err := parsed.UnmarshalString(d.SDP); err != nil {
 		return r, fmt.Errorf("%w: not SDP: %.80s", ErrDescription, err)
 	}
@@ -80,11 +81,11 @@ func parseDescription(d signalling.Description) (remoteDescription, error) {
 		return r, fmt.Errorf("%w: %d m-lines, want 1 to %d", ErrDescription, n, maxSections)
 	}
 	if d.Type == signalling.Answer {
-		completeRejected(&parsed)
+		completeRejected(parsed)
 	}
 	r.session = session{username: parsed.Origin.Username, address: parsed.Origin.UnicastAddress, id: parsed.Origin.SessionID}
 	for i, media := range parsed.MediaDescriptions {
-		s, err := parseSection(&parsed, media)
+		s, err := parseSection(parsed, media)
 		if err != nil {
 			return r, fmt.Errorf("%w: m-line %d: %w", ErrDescription, i, err)
 		}
@@ -92,18 +93,17 @@ func parseDescription(d signalling.Description) (remoteDescription, error) {
 			return r, fmt.Errorf("%w: m-line %d: its a=mid is there twice", ErrDescription, i)
 		}
 		if r.ufrag == "" && !s.rejected {
-			r.ufrag = attribute(&parsed, media, "ice-ufrag")
+			r.ufrag = attribute(parsed, media, "ice-ufrag")
 		}
 		r.sections = append(r.sections, s)
 		r.candidates = append(r.candidates, takeCandidates(media, i)...)
 	}
-	if err := checkBundle(&parsed, r.sections); err != nil {
-		return r, err
-	}
-	// webrtcbin gets what was read here, and nothing that was not.
-	text, err := parsed.Marshal()
-	r.SDP = string(text)
-	return r, err
+	return r, checkBundle(parsed, r.sections)
+}
+
+// isChannelAlone says whether the remote wants nothing but data channels.
+func (r remoteDescription) isChannelAlone() bool {
+	return !slices.ContainsFunc(r.sections, func(s section) bool { return s.kind != "" || s.rejected })
 }
 
 // takeCandidates moves the candidates out of an m-line, so that all candidates
@@ -175,7 +175,9 @@ func parseSection(parsed *sdp.SessionDescription, media *sdp.MediaDescription) (
 		if s.payloads, err = payloads(media); err != nil {
 			return s, err
 		}
-		s.wants = !s.rejected && receives(parsed, media)
+		s.sends, s.wants = directions(parsed, media)
+		s.sends, s.wants = s.sends && !s.rejected, s.wants && !s.rejected
+		s.ssrcs = ssrcs(media)
 	case "application":
 		if len(media.MediaName.Formats) != 1 {
 			return s, errors.New("a data channel has one format")
@@ -188,11 +190,12 @@ func parseSection(parsed *sdp.SessionDescription, media *sdp.MediaDescription) (
 
 // checkTransport checks what a secure transport needs.
 func checkTransport(parsed *sdp.SessionDescription, media *sdp.MediaDescription, rejected bool) error {
-	inSession, atSession := parsed.Attribute("fingerprint")
-	inMedia, atMedia := media.Attribute("fingerprint")
+	_, atSession := parsed.Attribute("fingerprint")
+	_, atMedia := media.Attribute("fingerprint")
 	switch {
-	case atSession && atMedia && inSession != inMedia:
-		return errors.New("two different DTLS fingerprints: one for the session, one for the m-line")
+	case atSession && atMedia:
+		// Which of them webrtcbin checks is not certain.
+		return errors.New("DTLS fingerprints both for the session and for the m-line: give one of them")
 	case rejected:
 		return nil
 	case !atSession && !atMedia:
@@ -216,22 +219,32 @@ func attribute(parsed *sdp.SessionDescription, media *sdp.MediaDescription, key 
 	return value
 }
 
-// receives says whether the remote would receive on the m-line (RFC 3264):
+// directions says whether the m-line is for sending and for receiving (RFC 3264):
 // sendrecv is what is meant when nothing is said.
-func receives(parsed *sdp.SessionDescription, media *sdp.MediaDescription) bool {
-	has := func(key string) bool {
-		_, inMedia := media.Attribute(key)
-		return inMedia
+func directions(parsed *sdp.SessionDescription, media *sdp.MediaDescription) (sends, receives bool) {
+	for _, attribute := range []func(string) (string, bool){media.Attribute, parsed.Attribute} {
+		for _, direction := range []string{"sendrecv", "sendonly", "recvonly", "inactive"} {
+			if _, given := attribute(direction); given {
+				return strings.HasPrefix(direction, "send"), strings.HasSuffix(direction, "recv") || direction == "recvonly"
+			}
+		}
 	}
-	if has("sendonly") || has("inactive") {
-		return false
+	return true, true
+}
+
+// ssrcs lists the sources that an m-line names (RFC 5576).
+func ssrcs(media *sdp.MediaDescription) []uint32 {
+	var list []uint32
+	for _, a := range media.Attributes {
+		if a.Key != "ssrc" {
+			continue
+		}
+		number, _, _ := strings.Cut(a.Value, " ")
+		if n, err := strconv.ParseUint(number, 10, 32); err == nil && !slices.Contains(list, uint32(n)) {
+			list = append(list, uint32(n))
+		}
 	}
-	if has("recvonly") || has("sendrecv") {
-		return true
-	}
-	_, sendonly := parsed.Attribute("sendonly")
-	_, inactive := parsed.Attribute("inactive")
-	return !sendonly && !inactive
+	return list
 }
 
 // payloads lists the payload types that have a name, in the remote's order.
@@ -327,16 +340,4 @@ func (c *Codec) score(p payload) int {
 		return 1
 	}
 	return 0
-}
-
-// sends says whether the m-line with this index of a description of ours sends.
-func sends(text string, mline int) bool {
-	var parsed sdp.SessionDescription
-	if err := parsed.UnmarshalString(text); err != nil || mline >= len(parsed.MediaDescriptions) {
-		return false
-	}
-	media := parsed.MediaDescriptions[mline]
-	_, sendonly := media.Attribute("sendonly")
-	_, sendrecv := media.Attribute("sendrecv")
-	return media.MediaName.Port.Value != 0 && (sendonly || sendrecv)
 }

@@ -1,8 +1,7 @@
-#include "webrtcbin.h"
+#include "webrtcbin_private.h"
 
 #include <string.h>
 #include <gst/app/gstappsrc.h>
-#include <gst/sdp/gstsdpmessage.h>
 #include "_cgo_export.h"
 
 /* libgstwebrtc's public ABI, as far as it is used here. Its own header is in a
@@ -26,48 +25,37 @@ G_STATIC_ASSERT ((int) WEBRTC_SDP_OFFER == (int) GST_WEBRTC_SDP_TYPE_OFFER);
 G_STATIC_ASSERT ((int) WEBRTC_SDP_ANSWER == (int) GST_WEBRTC_SDP_TYPE_ANSWER);
 G_STATIC_ASSERT ((int) WEBRTC_INACTIVE ==
     (int) GST_WEBRTC_RTP_TRANSCEIVER_DIRECTION_INACTIVE);
-G_STATIC_ASSERT ((int) WEBRTC_SENDONLY ==
-    (int) GST_WEBRTC_RTP_TRANSCEIVER_DIRECTION_SENDONLY);
+G_STATIC_ASSERT ((int) WEBRTC_SENDRECV ==
+    (int) GST_WEBRTC_RTP_TRANSCEIVER_DIRECTION_SENDRECV);
+G_STATIC_ASSERT ((int) WEBRTC_ICE_RELAY ==
+    (int) GST_WEBRTC_ICE_TRANSPORT_POLICY_RELAY);
 #endif
 #endif
 
 /* A whole keyframe may wait in front of the payloader, and little more. */
 #define FEED_MAX_BYTES (512 * 1024)
 
-/* Owner is the Go peer, as everything that can still call it back sees it:
- * the handle is released after the last of them is gone. */
-typedef struct
-{
-  gint refs;
-  uintptr_t handle;
-} Owner;
-
-struct WebrtcPeer
-{
-  GstElement *pipeline;
-  GstElement *webrtcbin;
-  Owner *owner;
-  GstPromise *promise;          /* the newest one: there is one at a time */
-};
-
 static gint peers_alive;
 
-static Owner *
+Owner *
 owner_ref (Owner * owner)
 {
   g_atomic_int_inc (&owner->refs);
   return owner;
 }
 
-static void
+void
 owner_unref (gpointer data)
 {
   Owner *owner = data;
 
-  if (g_atomic_int_dec_and_test (&owner->refs)) {
-    goOwnerGone (owner->handle);
-    g_free (owner);
-  }
+  if (!g_atomic_int_dec_and_test (&owner->refs))
+    return;
+  goOwnerGone (owner->handle);
+  for (guint i = 0; i < PAYLOAD_TYPES; i++)
+    g_free (owner->depay[i]);
+  g_mutex_clear (&owner->lock);
+  g_free (owner);
 }
 
 static void
@@ -116,11 +104,11 @@ on_message (GstBus * bus, GstMessage * message, gpointer data)
   return GST_BUS_DROP;
 }
 
-static void
-connect_signal (Owner * owner, GstElement * webrtcbin, const char *signal,
+void
+connect_signal (Owner * owner, gpointer object, const char *signal,
     GCallback callback)
 {
-  g_signal_connect_data (webrtcbin, signal, callback, owner_ref (owner),
+  g_signal_connect_data (object, signal, callback, owner_ref (owner),
       owner_unref_closure, 0);
 }
 
@@ -128,11 +116,17 @@ connect_signal (Owner * owner, GstElement * webrtcbin, const char *signal,
  * minutes to miss a dead remote unless it checks, listens on TCP, which browsers
  * hardly use, and ignores loopback. With loopback it knows no other address. */
 static void
-set_up_ice (GstElement * webrtcbin, gboolean loopback)
+set_up_ice (GstElement * webrtcbin, const WebrtcSettings * settings)
 {
   GObject *ice = NULL, *agent = NULL;
   gboolean added;
 
+  if (settings->relay_only)
+    g_object_set (webrtcbin, "ice-transport-policy", WEBRTC_ICE_RELAY, NULL);
+  if (settings->stun_server)
+    g_object_set (webrtcbin, "stun-server", settings->stun_server, NULL);
+  for (const char *const *turn = settings->turn_servers; turn && *turn; turn++)
+    g_signal_emit_by_name (webrtcbin, "add-turn-server", *turn, &added);
   g_object_get (webrtcbin, "ice-agent", &ice, NULL);
   if (!ice)
     return;
@@ -142,7 +136,10 @@ set_up_ice (GstElement * webrtcbin, gboolean loopback)
         "keepalive-conncheck", TRUE, NULL);
     g_object_unref (agent);
   }
-  if (loopback)
+  if (settings->max_port)       /* in this order, or the one passes the other */
+    g_object_set (ice, "max-rtp-port", settings->max_port, "min-rtp-port",
+        settings->min_port, NULL);
+  if (settings->loopback)
     g_signal_emit_by_name (ice, "add-local-ip-address", "127.0.0.1", &added);
   g_object_unref (ice);
 }
@@ -160,38 +157,10 @@ set_up_rtp (GstElement * webrtcbin)
   }
 }
 
-static GstPadProbeReturn
-drop_media (GstPad * pad, GstPadProbeInfo * info, gpointer data)
-{
-  return GST_PAD_PROBE_DROP;
-}
-
-/* Nothing is received here, and some peers send although our answer declines:
- * webrtcbin would have nowhere to put their media and end with an error. RTCP,
- * which has a pad of its own, passes. */
-static void
-on_element_added (GstBin * webrtcbin, GstBin * bin, GstElement * element,
-    gpointer data)
-{
-  GstElementFactory *factory = gst_element_get_factory (element);
-  GstPad *pad;
-
-  if (!factory || strcmp (GST_OBJECT_NAME (factory), "dtlssrtpdec") != 0)
-    return;
-  pad = gst_element_get_static_pad (element, "rtp_src");
-  if (pad) {
-    gst_pad_add_probe (pad,
-        GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST, drop_media,
-        NULL, NULL);
-    gst_object_unref (pad);
-  }
-}
-
 /* Returns NULL if there is no webrtcbin element. The handle is released by
  * goOwnerGone, even then. */
 WebrtcPeer *
-webrtc_peer_new (uintptr_t handle, GstClock * clock, GstClockTime base_time,
-    gboolean loopback)
+webrtc_peer_new (uintptr_t handle, const WebrtcSettings * settings)
 {
   Owner *owner = g_new0 (Owner, 1);
   GstElement *webrtcbin;
@@ -200,6 +169,7 @@ webrtc_peer_new (uintptr_t handle, GstClock * clock, GstClockTime base_time,
 
   owner->refs = 1;
   owner->handle = handle;
+  g_mutex_init (&owner->lock);
   webrtcbin = gst_element_factory_make ("webrtcbin", NULL);
   if (!webrtcbin) {
     owner_unref (owner);
@@ -208,21 +178,22 @@ webrtc_peer_new (uintptr_t handle, GstClock * clock, GstClockTime base_time,
   g_atomic_int_inc (&peers_alive);
   g_object_weak_ref (G_OBJECT (webrtcbin), on_webrtcbin_gone, NULL);
   gst_util_set_object_arg (G_OBJECT (webrtcbin), "bundle-policy", "max-bundle");
+  g_object_set (webrtcbin, "latency", settings->latency, NULL);
   connect_signal (owner, webrtcbin, "on-ice-candidate", G_CALLBACK (on_ice_candidate));
-  connect_signal (owner, webrtcbin, "deep-element-added",
-      G_CALLBACK (on_element_added));
   connect_signal (owner, webrtcbin, "notify::connection-state",
       G_CALLBACK (on_connection_state));
-  set_up_ice (webrtcbin, loopback);
+  watch_received_media (owner, webrtcbin);
+  watch_channels (owner, webrtcbin);
+  set_up_ice (webrtcbin, settings);
   set_up_rtp (webrtcbin);
 
   peer = g_new0 (WebrtcPeer, 1);
   peer->owner = owner;
   peer->webrtcbin = webrtcbin;
   peer->pipeline = gst_object_ref_sink (gst_pipeline_new (NULL));
-  gst_pipeline_use_clock (GST_PIPELINE (peer->pipeline), clock);
+  gst_pipeline_use_clock (GST_PIPELINE (peer->pipeline), settings->clock);
   gst_element_set_start_time (peer->pipeline, GST_CLOCK_TIME_NONE);
-  gst_element_set_base_time (peer->pipeline, base_time);
+  gst_element_set_base_time (peer->pipeline, settings->base_time);
   gst_bin_add (GST_BIN (peer->pipeline), webrtcbin);
   bus = gst_element_get_bus (peer->pipeline);
   gst_bus_set_sync_handler (bus, on_message, owner_ref (owner), owner_unref);
@@ -243,6 +214,9 @@ webrtc_peer_play (WebrtcPeer * peer)
 void
 webrtc_peer_stop (WebrtcPeer * peer)
 {
+  g_mutex_lock (&peer->owner->lock);
+  peer->owner->stopping = TRUE;
+  g_mutex_unlock (&peer->owner->lock);
   gst_element_set_state (peer->pipeline, GST_STATE_NULL);
 }
 
@@ -254,6 +228,7 @@ webrtc_peer_free (WebrtcPeer * peer)
     gst_promise_interrupt (peer->promise);
     gst_promise_unref (peer->promise);
   }
+  g_clear_object (&peer->channel);
   gst_object_unref (peer->pipeline);
   owner_unref (peer->owner);
   g_free (peer);
@@ -293,6 +268,8 @@ on_reply (GstPromise * promise, gpointer data)
   if (reply && gst_structure_has_field (reply, "error")) {
     gst_structure_get (reply, "error", G_TYPE_ERROR, &error, NULL);
     failure = error ? error->message : "webrtcbin gave no reason";
+  } else if (reply && gst_structure_has_name (reply, "application/x-webrtc-stats")) {
+    text = stats_to_text (reply);
   } else if (reply) {
     const char *names[] = { "offer", "answer" };
     for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
@@ -346,6 +323,14 @@ webrtc_peer_set (WebrtcPeer * peer, gboolean local, int type, const char *sdp,
       &description, promise_new (peer, reply));
   gst_sdp_message_free (description.sdp);
   return TRUE;
+}
+
+/* Replies with what stats_to_text makes of the statistics. */
+void
+webrtc_peer_stats (WebrtcPeer * peer, uintptr_t reply)
+{
+  g_signal_emit_by_name (peer->webrtcbin, "get-stats", NULL,
+      promise_new (peer, reply));
 }
 
 void

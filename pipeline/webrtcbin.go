@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/cgo"
+	"time"
 	"unsafe"
 
 	"github.com/go-gst/go-gst/gst"
@@ -43,7 +44,7 @@ type direction C.int
 
 const (
 	inactive direction = C.WEBRTC_INACTIVE
-	sendOnly direction = C.WEBRTC_SENDONLY
+	sendRecv direction = C.WEBRTC_SENDRECV
 )
 
 // webrtcbinOwner hears what a webrtcbin says. Its methods are called on threads
@@ -52,7 +53,19 @@ type webrtcbinOwner interface {
 	onCandidate(signalling.Candidate)
 	onConnectionState(connectionState)
 	onKeyframeWanted()
+	onFrame(ssrc uint32, payload int, frame Frame)
+	onText(string)
+	onChannelOpen()
+	onHeard()
 	onError(error)
+}
+
+// settings are what the webrtcbins of a process have in common.
+type settings struct {
+	clock    *gst.Clock
+	baseTime gst.ClockTime
+	network  Network
+	servers  ICEServers
 }
 
 // webrtcbin is the pipeline of one remote peer. All its methods are for one
@@ -64,9 +77,20 @@ type webrtcbin struct {
 // newWebrtcbin makes a webrtcbin that shares clock and base time with the
 // source. Where there is no address but this machine's own it gathers that one,
 // which libnice leaves out.
-func newWebrtcbin(owner webrtcbinOwner, clock *gst.Clock, baseTime gst.ClockTime) (*webrtcbin, error) {
-	peer := C.webrtc_peer_new(C.uintptr_t(cgo.NewHandle(owner)),
-		(*C.GstClock)(clock.Unsafe()), C.GstClockTime(baseTime), gboolean(onlyLoopback()))
+func newWebrtcbin(owner webrtcbinOwner, s settings) (*webrtcbin, error) {
+	var strings cStrings
+	defer strings.free()
+	peer := C.webrtc_peer_new(C.uintptr_t(cgo.NewHandle(owner)), &C.WebrtcSettings{
+		clock:        (*C.GstClock)(s.clock.Unsafe()),
+		base_time:    C.GstClockTime(s.baseTime),
+		loopback:     gboolean(onlyLoopback()),
+		relay_only:   gboolean(s.network.RelayOnly),
+		min_port:     C.uint(s.network.MinPort),
+		max_port:     C.uint(s.network.MaxPort),
+		latency:      C.uint(s.network.latency().Milliseconds()),
+		stun_server:  strings.add(s.servers.STUN),
+		turn_servers: strings.array(s.servers.TURN),
+	})
 	if peer == nil {
 		return nil, errors.New("pipeline: webrtcbin cannot be made")
 	}
@@ -77,6 +101,38 @@ func newWebrtcbin(owner webrtcbinOwner, clock *gst.Clock, baseTime gst.ClockTime
 		return nil, errors.New("pipeline: webrtcbin does not start")
 	}
 	return w, nil
+}
+
+// cStrings owns memory of C for the time of a call.
+type cStrings []unsafe.Pointer
+
+func (s *cStrings) own(memory unsafe.Pointer) unsafe.Pointer {
+	*s = append(*s, memory)
+	return memory
+}
+
+// add gives NULL for an empty text.
+func (s *cStrings) add(text string) *C.char {
+	if text == "" {
+		return nil
+	}
+	return (*C.char)(s.own(unsafe.Pointer(C.CString(text))))
+}
+
+// array gives texts with a NULL behind the last.
+func (s *cStrings) array(texts []string) **C.char {
+	size := C.size_t(len(texts)+1) * C.size_t(unsafe.Sizeof((*C.char)(nil)))
+	array := (**C.char)(s.own(C.calloc(1, size)))
+	for i, text := range texts {
+		unsafe.Slice(array, len(texts)+1)[i] = s.add(text)
+	}
+	return array
+}
+
+func (s *cStrings) free() {
+	for _, memory := range *s {
+		C.free(memory)
+	}
 }
 
 // stop ends its threads and lets every push return false.
@@ -133,6 +189,51 @@ func (w *webrtcbin) addCandidate(c signalling.Candidate) {
 	text := C.CString(c.Candidate)
 	defer C.free(unsafe.Pointer(text))
 	C.webrtc_peer_add_candidate(w.peer, C.uint(c.SDPMLineIndex), text)
+}
+
+// stats asks for statistics.
+func (w *webrtcbin) stats(ctx context.Context) (statistics, error) {
+	r := newReply()
+	C.webrtc_peer_stats(w.peer, C.uintptr_t(r.handle))
+	text, err := r.wait(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("statistics: %w", err)
+	}
+	return parseStatistics(text), nil
+}
+
+// acceptNothing lets no media in. The methods after it say what may come all
+// the same.
+func (w *webrtcbin) acceptNothing() { C.webrtc_peer_accept_nothing(w.peer) }
+
+// accept lets a payload type in. Of what comes frames are made by a fragment of
+// gst-launch that ends in an appsink named "sink"; without one it is discarded.
+func (w *webrtcbin) accept(payload int, depay string) {
+	var strings cStrings
+	defer strings.free()
+	C.webrtc_peer_accept(w.peer, C.uint(payload), strings.add(depay))
+}
+
+func (w *webrtcbin) acceptSource(ssrc uint32) { C.webrtc_peer_accept_ssrc(w.peer, C.uint32_t(ssrc)) }
+
+func (w *webrtcbin) acceptAnySource() { C.webrtc_peer_accept_any_ssrc(w.peer) }
+
+// wantKeyframe asks the remote for a keyframe.
+func (w *webrtcbin) wantKeyframe(ssrc uint32) { C.webrtc_peer_want_keyframe(w.peer, C.uint32_t(ssrc)) }
+
+// openChannel opens our data channel, with the next negotiation if need be. It
+// returns false where that cannot be.
+func (w *webrtcbin) openChannel(label string) bool {
+	var strings cStrings
+	defer strings.free()
+	return C.webrtc_peer_open_channel(w.peer, strings.add(label)) != 0
+}
+
+// sendText returns false when the channel is not open or takes no more.
+func (w *webrtcbin) sendText(text string) bool {
+	var strings cStrings
+	defer strings.free()
+	return C.webrtc_peer_send_text(w.peer, strings.add(text)) != 0
 }
 
 // feed is the way into a webrtcbin for the frames of one track.
@@ -232,6 +333,22 @@ func goConnectionState(handle C.uintptr_t, state C.int) {
 
 //export goKeyframeWanted
 func goKeyframeWanted(handle C.uintptr_t) { ownerOf(handle).onKeyframeWanted() }
+
+//export goFrame
+func goFrame(handle C.uintptr_t, ssrc C.uint32_t, payload C.uint, data unsafe.Pointer, size C.size_t, pts C.GstClockTime, keyframe C.gboolean) {
+	ownerOf(handle).onFrame(uint32(ssrc), int(payload), Frame{
+		Payload: C.GoBytes(data, C.int(size)), PTS: time.Duration(pts), Keyframe: keyframe != 0,
+	})
+}
+
+//export goText
+func goText(handle C.uintptr_t, text *C.char) { ownerOf(handle).onText(C.GoString(text)) }
+
+//export goChannelOpen
+func goChannelOpen(handle C.uintptr_t) { ownerOf(handle).onChannelOpen() }
+
+//export goHeard
+func goHeard(handle C.uintptr_t) { ownerOf(handle).onHeard() }
 
 //export goPeerError
 func goPeerError(handle C.uintptr_t, element, message *C.char) {

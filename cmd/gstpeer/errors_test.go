@@ -79,7 +79,7 @@ func TestUsageErrors(t *testing.T) {
 		{args: []string{"--height", "101"}, says: `--height want even numbers`},
 		{args: []string{"--frame-rate", "0"}, says: `--frame-rate wants 1 to 240, got 0`},
 		{args: []string{"--video-bitrate", "fast"}, says: `--video-bitrate.*"fast"`},
-		{args: []string{"--codecs", "vp8,mpeg2"}, says: `--codecs: "mpeg2".*want vp8 or h264`},
+		{args: []string{"--codecs", "vp8,mpeg2"}, says: `--codecs: "mpeg2".*want vp8, h264 or vp9`},
 		{args: []string{"--room", "two words"}, says: `room.*"two words" has white space`},
 		{args: []string{"--room", "session"}, says: `room.*"session" is reserved`},
 		{args: []string{"--name", "two words"}, says: `uid.*"two words" has white space`},

@@ -28,7 +28,7 @@ type flags struct {
 	FrameRate    int      `group:"Source" default:"30" placeholder:"FPS" help:"Frames per second, at most. Default: ${default}."`
 	VideoBitrate int      `group:"Source" default:"2000" placeholder:"KBIT/S" help:"Bitrate of the picture, per codec. Default: ${default}."`
 	AudioBitrate int      `group:"Source" default:"64" placeholder:"KBIT/S" help:"Bitrate of the sound. Default: ${default}."`
-	Codecs       []string `group:"Source" default:"vp8,h264" placeholder:"CODEC" help:"Codecs for the picture in the order of preference; each remote peer gets the first one that it can decode. Default: ${default}."`
+	Codecs       []string `group:"Source" default:"vp8,h264,vp9" placeholder:"CODEC" help:"Codecs for the picture in the order of preference; each remote peer gets the first one that it can decode. Default: ${default}."`
 
 	Room   string `group:"Room" default:"demo" placeholder:"NAME" help:"Room to stream to. Default: ${default}."`
 	Name   string `group:"Room" placeholder:"UID" help:"Name to have there: unique at the relay, no white space. Default: this machine's name."`

@@ -1,0 +1,113 @@
+package pipeline
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	// checkInterval is how often a peer looks how its remote is.
+	checkInterval = 2 * time.Second
+	// silenceLimit is how long a remote may be silent, or report that nothing
+	// arrives, until its media is taken for lost. Reports (RTCP) come every few
+	// seconds whatever is sent.
+	silenceLimit = 10 * time.Second
+	// graceLimit is the same for a remote whose turn it is to offer anew, which
+	// may come back by itself.
+	graceLimit = 25 * time.Second
+)
+
+// check notices a remote that has gone without a word: ICE alone takes 50 s.
+func (p *Peer) check() error {
+	if !p.playing || !p.active() {
+		return nil
+	}
+	ctx, cancel := p.operation()
+	defer cancel()
+	stats, err := p.bin.stats(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	p.progress.note(stats, now)
+	silence := max(now.Sub(time.UnixMilli(p.heard.Load())), now.Sub(p.progress.at))
+	limit := graceLimit
+	if p.offers {
+		limit = silenceLimit
+	}
+	p.flows.Store(p.state == stateConnected && silence < silenceLimit)
+	if silence >= limit {
+		return fmt.Errorf("%w: nothing heard for %s", ErrMediaLost, silence.Round(time.Second))
+	}
+	return nil
+}
+
+// active says whether anything flows at all, so that silence means something.
+func (p *Peer) active() bool {
+	for _, m := range p.mlines {
+		if m.sends || m.receives {
+			return true
+		}
+	}
+	return false
+}
+
+// note takes a report. It is progress when nothing was sent since the last one,
+// or when some of it has arrived.
+func (g *progress) note(stats statistics, now time.Time) {
+	var sent, received uint64
+	for _, entry := range stats {
+		switch entry["type"] {
+		case "outbound-rtp":
+			sent += entry.number("packets-sent")
+		case "remote-inbound-rtp":
+			received += entry.number("gst-rtpsource-stats.rb-exthighestseq")
+		}
+	}
+	if g.at.IsZero() || sent == g.sent || received != g.received {
+		g.at = now
+	}
+	g.sent, g.received = sent, received
+}
+
+// candidateTypes are the types of ICE candidates of one side.
+type candidateTypes struct{ host, srflx, relay, loopback int }
+
+func (t *candidateTypes) add(candidate string) {
+	fields := strings.Fields(candidate)
+	if len(fields) < 8 {
+		return
+	}
+	switch {
+	case strings.HasPrefix(fields[4], "127.") || fields[4] == "::1":
+		t.loopback++
+	case fields[7] == "host":
+		t.host++
+	case fields[7] == "relay":
+		t.relay++
+	default:
+		t.srflx++
+	}
+}
+
+// whyFailed says in one line why there is no connection, as far as it can be
+// known.
+func (p *Peer) whyFailed() error {
+	why := ""
+	switch {
+	case p.playing:
+		why = "the remote is not reached any more"
+	case p.candidates == 0:
+		why = "the remote named no address to reach it at"
+	case p.state == stateClosed:
+		why = "the remote closed it"
+	case p.found.relay+p.found.srflx+p.gathered.relay+p.gathered.srflx == 0:
+		why = "both sides named only addresses of their own networks: a STUN or TURN server is needed (--stun, --turn)"
+	case p.gathered.relay+p.found.relay == 0:
+		why = "no direct way was found, and there is no TURN server (--turn)"
+	default:
+		why = "no way was found, not even through the TURN server"
+	}
+	return fmt.Errorf("%w: %s", ErrConnectionFailed, why)
+}

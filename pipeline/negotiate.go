@@ -1,0 +1,311 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pion/sdp/v3"
+
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// channelLabel is that of the data channel that we open to each remote.
+const channelLabel = "gstpeer"
+
+// offer proposes to the remote every track that there is, and to receive its own.
+func (p *Peer) offer() error {
+	ctx, cancel := p.operation()
+	defer cancel()
+	for _, kind := range []Kind{Video, Audio} {
+		p.propose(kind)
+	}
+	if p.bin.openChannel(channelLabel) {
+		p.mlines = append(p.mlines, &mline{index: len(p.mlines)})
+	}
+	d, err := p.bin.create(ctx, signalling.Offer)
+	if err != nil {
+		return err
+	}
+	p.local = new(sdp.SessionDescription)
+	if err := p.local.UnmarshalString(d.SDP); err != nil {
+		return fmt.Errorf("offer by webrtcbin: %w", err)
+	}
+	if err := p.bin.setLocal(ctx, d); err != nil {
+		return err
+	}
+	p.offered.Store(time.Now().UnixMilli())
+	return p.tell(d)
+}
+
+// propose adds an m-line to our offer, if there is anything to be agreed on.
+func (p *Peer) propose(kind Kind) {
+	codecs := p.pipeline.codecs(kind)
+	m := &mline{index: len(p.mlines), kind: kind, ours: len(codecs) > 0, receives: p.pipeline.config.Receive, ssrc: newSSRC()}
+	m.sends = m.ours
+	if m.receives {
+		codecs = union(codecs, p.pipeline.config.receivable(kind))
+	}
+	if len(codecs) == 0 {
+		return
+	}
+	p.mlines = append(p.mlines, m)
+	p.bin.addTransceiver(sendRecv, kind, offerCaps(codecs, m.ssrc))
+}
+
+// tell sends a description of ours to the remote.
+func (p *Peer) tell(d signalling.Description) error {
+	ctx, cancel := p.operation()
+	defer cancel()
+	text, err := forRemote(d.SDP, p.mlines, p.pipeline.config.Network.Announce)
+	if err != nil {
+		return err
+	}
+	return p.signaller.SendDescription(ctx, p.uid, signalling.Description{Type: d.Type, SDP: text})
+}
+
+// acceptAnswer takes the remote's answer to our offer.
+func (p *Peer) acceptAnswer(r remoteDescription) error {
+	switch {
+	case !p.offers || p.offered.Load() == 0 || p.answered.Load():
+		p.log.Debug("answer ignored: there was no offer, or an answer before")
+		return nil
+	case len(r.sections) != len(p.mlines):
+		return fmt.Errorf("%w: the answer has %d m-lines, our offer has %d", ErrDescription, len(r.sections), len(p.mlines))
+	}
+	p.answered.Store(true)
+	p.connected.Reset(p.pipeline.connectTimeout)
+	p.session.Store(&r.session)
+	for i, s := range r.sections {
+		if s.kind != p.mlines[i].kind {
+			return fmt.Errorf("%w: m-line %d of the answer is of another kind than that of our offer", ErrDescription, i)
+		}
+	}
+	if missed := p.agree(r); missed != nil {
+		return missed
+	}
+	if err := p.setRemote(r, p.local); err != nil {
+		return err
+	}
+	return p.apply()
+}
+
+// agree takes what the remote wants of each m-line. The error says why nothing
+// at all comes of it.
+func (p *Peer) agree(r remoteDescription) error {
+	missed, used := ErrNothingWanted, r.isChannelAlone()
+	for i, s := range r.sections {
+		m := p.mlines[i]
+		m.rejected = s.rejected
+		if m.kind == "" {
+			continue
+		}
+		if err := p.agreeOn(m, s); err != nil {
+			missed = err
+			p.log.Warn("nothing to send", "kind", m.kind, "error", err)
+		}
+		used = used || m.sends || m.receives
+	}
+	if !used && !p.playing {
+		return missed
+	}
+	return nil
+}
+
+// agreeOn takes what the remote wants of one m-line. The error says why nothing
+// is sent on it that the remote would receive.
+func (p *Peer) agreeOn(m *mline, s section) (missed error) {
+	ours := p.pipeline.codecs(m.kind)
+	elsewhere := slices.ContainsFunc(p.mlines, func(other *mline) bool { return other != m && other.kind == m.kind && other.ours })
+	m.ours = m.ours || s.wants && !elsewhere && len(ours) > 0 && !m.hopeless
+	if m.ours && m.codec == nil {
+		codec, payload, common := choose(ours, s)
+		if common {
+			m.codec, m.payload = codec, payload.number
+		}
+	}
+	m.sends = m.ours && s.wants && slices.Contains(ours, m.codec)
+	if !m.sends && len(ours) > 0 && !elsewhere && (s.wants || s.rejected) {
+		missed = fmt.Errorf("%w for %s", ErrNoCommonCodec, m.kind)
+	}
+	codecs := p.pipeline.config.receivable(m.kind)
+	if m.codec != nil && !p.offers { // our answer names no other one
+		codecs = []*Codec{m.codec}
+	}
+	m.payloads = received(s.payloads, codecs)
+	m.repairs = repairs(s.payloads, m.payloads)
+	m.ssrcs = s.ssrcs
+	m.receives = p.pipeline.config.Receive && s.sends && len(m.payloads) > 0
+	return missed
+}
+
+// setRemote gives webrtcbin a description of the remote, and the candidates
+// that came with it.
+func (p *Peer) setRemote(r remoteDescription, earlier *sdp.SessionDescription) error {
+	ctx, cancel := p.operation()
+	defer cancel()
+	text, err := forWebrtcbin(r, earlier)
+	if err != nil {
+		return err
+	}
+	if err := p.bin.setRemote(ctx, signalling.Description{Type: r.kind, SDP: text}); err != nil {
+		return err
+	}
+	p.ufrag, p.remote = r.ufrag, r.parsed
+	for _, c := range r.candidates {
+		if err := p.addCandidate(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// answer answers an offer of the remote: its first one, or one that changes what
+// was agreed on before.
+func (p *Peer) answer(r remoteDescription) error {
+	if p.ufrag != "" && p.ufrag != r.ufrag {
+		// An answer would end the media that still flows.
+		p.log.Warn("offer ignored: it restarts ICE, which webrtcbin cannot; a new RTCPeerConnection would do")
+		return nil
+	}
+	if err := p.follow(r); err != nil {
+		return err
+	}
+	if err := p.setRemote(r, p.remote); err != nil {
+		return err
+	}
+	p.addMLines(r)
+	missed := p.agree(r)
+	if err := p.reply(); err != nil {
+		return err
+	}
+	if missed != nil { // the answer was sent all the same: the remote then knows, and can say so
+		return missed
+	}
+	return p.apply()
+}
+
+// follow makes sure that an offer goes on from what was agreed on before.
+// webrtcbin aborts when it does not.
+func (p *Peer) follow(r remoteDescription) error {
+	if len(r.sections) < len(p.mlines) {
+		return fmt.Errorf("%w: %d m-lines, %d before", ErrDescription, len(r.sections), len(p.mlines))
+	}
+	for i := range p.mlines {
+		mid, _ := p.remote.MediaDescriptions[i].Attribute("mid")
+		if r.sections[i].mid != mid || r.sections[i].kind != p.mlines[i].kind {
+			return fmt.Errorf("%w: m-line %d is another one than before; a new RTCPeerConnection would do", ErrDescription, i)
+		}
+	}
+	return nil
+}
+
+// addMLines takes the m-lines of an offer that are new.
+func (p *Peer) addMLines(r remoteDescription) {
+	for i := len(p.mlines); i < len(r.sections); i++ {
+		s := r.sections[i]
+		m := &mline{index: i, kind: s.kind, ssrc: newSSRC()}
+		p.mlines = append(p.mlines, m)
+		switch {
+		case s.kind != "":
+			p.addMedia(m, s)
+		case !s.rejected:
+			p.bin.openChannel(channelLabel)
+		}
+	}
+}
+
+// addMedia gives webrtcbin a transceiver for an m-line of an offer, with the one
+// codec for both directions that our answer will name.
+func (p *Peer) addMedia(m *mline, s section) {
+	codec, payload, common := choose(p.pipeline.codecs(m.kind), s)
+	if !common {
+		codec, payload, common = choose(p.pipeline.config.receivable(m.kind), s)
+	}
+	if !common {
+		m.hopeless = true
+		p.bin.addTransceiver(inactive, m.kind, inactiveCaps(s))
+		return
+	}
+	m.codec, m.payload = codec, payload.number
+	p.bin.addTransceiver(sendRecv, m.kind, codec.caps(payload.number, m.ssrc))
+}
+
+// reply makes our answer and sends it.
+func (p *Peer) reply() error {
+	ctx, cancel := p.operation()
+	defer cancel()
+	d, err := p.bin.create(ctx, signalling.Answer)
+	if err != nil {
+		return err
+	}
+	if err := p.checkAnswer(d); err != nil {
+		return err
+	}
+	if err := p.bin.setLocal(ctx, d); err != nil {
+		return err
+	}
+	return p.tell(d)
+}
+
+// checkAnswer makes sure that webrtcbin agreed to all that we do: it says
+// nothing when it does not.
+func (p *Peer) checkAnswer(d signalling.Description) error {
+	var parsed sdp.SessionDescription
+	if err := parsed.UnmarshalString(d.SDP); err != nil {
+		return fmt.Errorf("answer by webrtcbin: %w", err)
+	}
+	for _, m := range p.mlines {
+		if !m.sends && !m.receives {
+			continue
+		}
+		media := parsed.MediaDescriptions[m.index]
+		if _, both := media.Attribute("sendrecv"); !both || media.MediaName.Port.Value == 0 {
+			return errors.New("webrtcbin declines " + m.codec.Name + ": this is a bug")
+		}
+	}
+	return nil
+}
+
+// apply carries out what was agreed on.
+func (p *Peer) apply() error {
+	p.negotiated = true
+	p.receive()
+	return p.play()
+}
+
+// sendCandidate tells the remote where we can be reached.
+func (p *Peer) sendCandidate(c signalling.Candidate) error {
+	c.Candidate = announced(c.Candidate, p.pipeline.config.Network.Announce)
+	if i := int(c.SDPMLineIndex); i < len(p.mlines) && p.mlines[i].rejected {
+		// The transport is that of the first m-line that is used.
+		c.SDPMLineIndex = uint16(max(0, slices.IndexFunc(p.mlines, func(m *mline) bool { return !m.rejected })))
+	}
+	p.gathered.add(c.Candidate)
+	return p.signaller.SendCandidate(p.ctx, p.uid, c)
+}
+
+// addCandidate hands a candidate of the remote to ICE.
+func (p *Peer) addCandidate(c signalling.Candidate) error {
+	p.candidates++
+	switch {
+	case c.Candidate == "": // the end of candidates, which ICE does not need
+		return nil
+	case p.candidates > maxCandidates:
+		return fmt.Errorf("%w: more than %d candidates", ErrFlooded, maxCandidates)
+	case !fitForICE(c.Candidate):
+		p.log.Debug("remote candidate ignored: not one for UDP")
+		return nil
+	case isLocalName(c.Candidate):
+		if p.localNames++; p.localNames > maxLocalNames {
+			return nil
+		}
+	}
+	p.found.add(c.Candidate)
+	if p.remote != nil && bundledMids(p.remote) != nil {
+		c.SDPMLineIndex = 0 // which the bundle is on here, wherever the remote has it
+	}
+	p.bin.addCandidate(c) // which keeps it until the description is there
+	return nil
+}

@@ -1,0 +1,75 @@
+/* Data channels: one that we open, and what the remote says on any. */
+#include "webrtcbin_private.h"
+
+#include "_cgo_export.h"
+
+static void
+on_text (GObject * channel, const char *text, gpointer owner)
+{
+  if (text)
+    goText (((Owner *) owner)->handle, (char *) text);
+}
+
+static void
+on_open (GObject * channel, gpointer owner)
+{
+  goChannelOpen (((Owner *) owner)->handle);
+}
+
+/* Told of every channel before anything happens on it. */
+static void
+on_prepare_channel (GstElement * webrtcbin, GObject * channel, gboolean ours,
+    gpointer data)
+{
+  Owner *owner = data;
+  gboolean too_many = FALSE;
+
+  if (ours) {
+    connect_signal (owner, channel, "on-open", G_CALLBACK (on_open));
+  } else {
+    g_mutex_lock (&owner->lock);
+    too_many = ++owner->n_channels > MAX_REMOTE_CHANNELS;
+    g_mutex_unlock (&owner->lock);
+  }
+  connect_signal (owner, channel, "on-message-string", G_CALLBACK (on_text));
+  if (too_many)
+    goPeerError (owner->handle, (char *) "data channel",
+        (char *) "the remote opens too many");
+}
+
+void
+watch_channels (Owner * owner, GstElement * webrtcbin)
+{
+  connect_signal (owner, webrtcbin, "prepare-data-channel",
+      G_CALLBACK (on_prepare_channel));
+}
+
+/* Opens our channel; in front of an offer it becomes a part of that. */
+gboolean
+webrtc_peer_open_channel (WebrtcPeer * peer, const char *label)
+{
+  if (!peer->channel)
+    g_signal_emit_by_name (peer->webrtcbin, "create-data-channel", label, NULL,
+        &peer->channel);
+  return peer->channel != NULL;
+}
+
+/* Returns FALSE when the channel is not open, or the remote is so slow that
+ * too much waits already. */
+gboolean
+webrtc_peer_send_text (WebrtcPeer * peer, const char *text)
+{
+  const guint64 max_buffered = 1024 * 1024;
+  const int open = 2;           /* GST_WEBRTC_DATA_CHANNEL_STATE_OPEN */
+  guint64 buffered = 0;
+  int state = 0;
+
+  if (!peer->channel)
+    return FALSE;
+  g_object_get (peer->channel, "ready-state", &state, "buffered-amount",
+      &buffered, NULL);
+  if (state != open || buffered > max_buffered)
+    return FALSE;
+  g_signal_emit_by_name (peer->channel, "send-string", text);
+  return TRUE;
+}
