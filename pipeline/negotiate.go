@@ -16,6 +16,9 @@ const channelLabel = "gstpeer"
 
 // offer proposes to the remote every track that there is, and to receive its own.
 func (p *Peer) offer() error {
+	if !p.claimTurn(turnOurs) {
+		return errRemoved // by what takes the remote's offer
+	}
 	ctx, cancel := p.operation()
 	defer cancel()
 	for _, kind := range []Kind{Video, Audio} {

@@ -67,7 +67,8 @@ type Peer struct {
 	// Set by loop, read by others.
 	flows    atomic.Bool             // media does
 	session  atomic.Pointer[session] // of the remote, once it is known
-	offered  atomic.Int64            // when our offer went out, in Unix milliseconds; 0 before
+	turn     atomic.Int32            // whether our offer goes out, see claimTurn
+	offered  atomic.Int64            // when it did, in Unix milliseconds; 0 before
 	answered atomic.Bool             // it was
 
 	// Set by threads of GStreamer.
@@ -227,11 +228,26 @@ func (p *Peer) isWith(s session) bool {
 	return with != nil && *with == s && p.ctx.Err() == nil
 }
 
+// Whose turn it is to offer, until our offer is on its way.
+const (
+	turnOpen int32 = iota
+	turnOurs
+	turnRemotes
+)
+
+// claimTurn decides between our offer and one of the remote that comes before
+// ours is made. It returns false for who comes second.
+func (p *Peer) claimTurn(turn int32) bool { return p.turn.CompareAndSwap(turnOpen, turn) }
+
 // collides says whether an offer of the remote has crossed with ours. One that
-// comes much later has not: the remote has lost ours.
+// comes much later has not: the remote has lost ours. When it returns false, ours
+// does not go out any more.
 func (p *Peer) collides() bool {
-	at := time.UnixMilli(p.offered.Load())
-	return p.offers && !p.answered.Load() && p.ctx.Err() == nil && time.Since(at) < collisionTime
+	if !p.offers || p.answered.Load() || p.ctx.Err() != nil || p.claimTurn(turnRemotes) {
+		return false
+	}
+	at := p.offered.Load()
+	return at == 0 || time.Since(time.UnixMilli(at)) < collisionTime
 }
 
 // collisionTime is how long two offers may take to be on their ways at the same
