@@ -15,7 +15,7 @@ export GSTPEER_LONG ?= $(if $(CI),1)
 # describe it.
 export GOFLAGS += -trimpath -buildvcs=false
 
-pure = ./signalling ./server ./cmd/gstpeer-server
+pure = ./signalling ./server ./record ./cmd/gstpeer-server
 
 build_packages = ca-certificates gcc libc6-dev pkg-config \
 	libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
@@ -23,7 +23,8 @@ run_packages = gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav \
 	gstreamer1.0-nice gstreamer1.0-x gstreamer1.0-alsa \
 	fonts-dejavu-core
-test_packages = chromium gstreamer1.0-tools python3-websockets xvfb xauth
+test_packages = chromium gstreamer1.0-tools gstreamer1.0-plugins-base-apps \
+	python3-websockets xvfb xauth
 
 # install names the packages of a list that are not there, and installs them.
 define install
@@ -66,7 +67,7 @@ lint: deps
 
 # Only what is pure Go: the fuzzer's own build of the rest would take minutes.
 fuzz: deps
-	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' signalling server | xargs -n1 dirname | sort -u); do \
+	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' signalling server record | xargs -n1 dirname | sort -u); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' $$package/*_test.go); do \
 			case $$target in FuzzParseCommand|FuzzFrames) time=$(WIRE_FUZZTIME) ;; *) time=$(FUZZTIME) ;; esac; \
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $$time ./$$package || exit 1; \
