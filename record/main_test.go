@@ -163,6 +163,26 @@ func mix(tracks map[int][]frame) []media {
 	return all
 }
 
+// shift is a stream that begins later.
+func shift(frames []frame, by time.Duration) []frame {
+	shifted := slices.Clone(frames)
+	for i := range shifted {
+		shifted[i].pts += by
+	}
+	return shifted
+}
+
+// between is the part of a stream from one time up to another.
+func between(frames []frame, from, to time.Duration) []frame {
+	var part []frame
+	for _, f := range frames {
+		if f.pts >= from && f.pts < to {
+			part = append(part, f)
+		}
+	}
+	return part
+}
+
 func (c *call) write(m media) {
 	c.t.Helper()
 	c.now = wallStart.Add(m.pts)
