@@ -461,17 +461,6 @@ func TestSizeChangesOften(t *testing.T) {
 	}
 }
 
-// TestNewIdentifiers has an encoder number its parameter sets anew in each
-// keyframe: that is no reason for a new file.
-func TestNewIdentifiers(t *testing.T) {
-	t.Parallel()
-	picture := encode(t, "videotestsrc num-buffers=240 pattern=ball ! video/x-raw,width=320,height=240,framerate=30/1 ! openh264enc gop-size=30 ! video/x-h264,stream-format=byte-stream,alignment=au")
-	c := dial(t, record.Config{Tracks: both(record.H264)[:1]})
-	c.writeAll(mix(map[int][]frame{pictures: picture}))
-	c.hangUp()
-	wantPlayed(t, play(t, c.file(), record.H264)[0], picture)
-}
-
 // TestSameSecond never overwrites.
 func TestSameSecond(t *testing.T) {
 	t.Parallel()

@@ -87,9 +87,10 @@ func readMatroska(t testing.TB, path string) *matroskaFile {
 }
 
 // parseMatroska checks that a file is whole: every element has its size, nothing
-// is left over, and what points at something points at it.
+// is left over, and what points at something points at it. Only a file that was
+// not closed may end in the middle of an element.
 func parseMatroska(b []byte) (*matroskaFile, error) {
-	top, err := elements(b, 0)
+	top, err := elements(b, 0, false)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func parseMatroska(b []byte) (*matroskaFile, error) {
 	}
 	segment := top[1]
 	f := &matroskaFile{closed: !segment.unknown}
-	children, err := elements(segment.payload, segment.offset)
+	children, err := elements(segment.payload, segment.offset, segment.unknown)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +112,7 @@ func parseMatroska(b []byte) (*matroskaFile, error) {
 }
 
 func (f *matroskaFile) read(e ebmlElement, segment int) error {
-	children, err := elements(e.payload, e.offset)
+	children, err := elements(e.payload, e.offset, e.unknown)
 	switch e.id {
 	case idInfo:
 		if d, ok := find(children, idDuration); ok {
@@ -120,26 +121,26 @@ func (f *matroskaFile) read(e ebmlElement, segment int) error {
 		return err
 	case idTracks:
 		for _, entry := range children {
-			fields, _ := elements(entry.payload, entry.offset)
+			fields, _ := elements(entry.payload, entry.offset, false)
 			codec, _ := find(fields, idCodecID)
 			f.codecs = append(f.codecs, string(codec.payload))
 			video, _ := find(fields, idVideo)
-			size, _ := elements(video.payload, video.offset)
+			size, _ := elements(video.payload, video.offset, false)
 			width, _ := find(size, idPixelWidth)
 			height, _ := find(size, idPixelHeight)
 			f.widths, f.heights = append(f.widths, number(width)), append(f.heights, number(height))
 		}
 		return err
 	case idCluster:
-		return f.readCluster(children, err, e.at-segment)
+		if err != nil || e.unknown && len(children) == 0 {
+			return err
+		}
+		return f.readCluster(children, e.at-segment)
 	}
 	return nil
 }
 
-func (f *matroskaFile) readCluster(children []ebmlElement, err error, position int) error {
-	if err != nil {
-		return err
-	}
+func (f *matroskaFile) readCluster(children []ebmlElement, position int) error {
 	if len(children) == 0 || children[0].id != idTimestamp {
 		return fmt.Errorf("a cluster does not begin with its timestamp")
 	}
@@ -186,9 +187,9 @@ func (f *matroskaFile) check(children []ebmlElement, segment ebmlElement) error 
 }
 
 func checkSeekHead(head ebmlElement, children []ebmlElement, segment int) error {
-	seeks, err := elements(head.payload, head.offset)
+	seeks, err := elements(head.payload, head.offset, false)
 	for _, s := range seeks {
-		fields, _ := elements(s.payload, s.offset)
+		fields, _ := elements(s.payload, s.offset, false)
 		id, _ := find(fields, idSeekID)
 		position, _ := find(fields, idSeekPosition)
 		target, ok := find(children, number(id))
@@ -200,17 +201,22 @@ func checkSeekHead(head ebmlElement, children []ebmlElement, segment int) error 
 }
 
 func (f *matroskaFile) checkCues(cues ebmlElement) error {
-	points, err := elements(cues.payload, cues.offset)
+	firsts := make(map[int]matroskaBlock)
+	for _, b := range f.blocks {
+		if b.first {
+			firsts[b.cluster] = b
+		}
+	}
+	points, err := elements(cues.payload, cues.offset, false)
 	for _, p := range points {
-		fields, _ := elements(p.payload, p.offset)
+		fields, _ := elements(p.payload, p.offset, false)
 		at, _ := find(fields, idCueTime)
 		positions, _ := find(fields, idCuePositions)
-		fields, _ = elements(positions.payload, positions.offset)
+		fields, _ = elements(positions.payload, positions.offset, false)
 		track, _ := find(fields, idCueTrack)
 		position, _ := find(fields, idCuePosition)
-		i := slices.IndexFunc(f.blocks, func(b matroskaBlock) bool { return b.first && b.cluster == int(number(position)) })
-		if i < 0 || !f.blocks[i].keyframe || f.blocks[i].track != int(number(track))-1 ||
-			f.blocks[i].at != time.Duration(number(at))*time.Millisecond {
+		b, ok := firsts[int(number(position))]
+		if !ok || !b.keyframe || b.track != int(number(track))-1 || b.at != time.Duration(number(at))*time.Millisecond {
 			return fmt.Errorf("a cue of track %d at %d ms points at %d, where no keyframe of it is", number(track), number(at), number(position))
 		}
 		f.cues++
@@ -218,16 +224,23 @@ func (f *matroskaFile) checkCues(cues ebmlElement) error {
 	return err
 }
 
-// elements reads those that follow one another in b. It goes into an element of
-// unknown size up to the end.
-func elements(b []byte, offset int) ([]ebmlElement, error) {
+// elements reads those that follow one another in b, of which the last one may be
+// cut off in a parent of unknown size.
+func elements(b []byte, offset int, mayEnd bool) ([]ebmlElement, error) {
 	var all []ebmlElement
 	for at := 0; at < len(b); {
 		id, n := vint(b[at:], true)
-		if n == 0 || n > 4 {
+		if n > 4 || n == 0 && (b[at] == 0 || !mayEnd) {
 			return all, fmt.Errorf("no element at %d", offset+at)
 		}
 		size, m := vint(b[at+n:], false)
+		cutOff := n == 0 || m == 0 || size > uint64(len(b)-at-n-m) && size != 1<<(7*m)-1
+		if cutOff && mayEnd && m > 0 && id == idCluster {
+			size, cutOff = 1<<(7*m)-1, false // what is in it counts
+		}
+		if cutOff && mayEnd {
+			return all, nil
+		}
 		if m == 0 {
 			return all, fmt.Errorf("no size at %d", offset+at+n)
 		}

@@ -221,3 +221,36 @@ func TestCutOff(t *testing.T) {
 		}
 	})
 }
+
+// TestEveryCutOff reads files that end at any byte: each has all that was whole.
+func TestEveryCutOff(t *testing.T) {
+	t.Parallel()
+	all := mix(map[int][]frame{pictures: encode(t, video(record.VP8, 4, 160, 120))[:15], tone: encode(t, sound(4))[:25]})
+	c := dial(t, record.Config{Tracks: both(record.VP8)})
+	var sizes []int64 // of the file after each frame but the first, which waits for the second
+	for _, m := range all {
+		c.write(m)
+		if info, err := os.Stat(filepath.Join(c.dir, "lab-cam1-20261125T101530.mkv")); err == nil {
+			sizes = append(sizes, info.Size())
+		}
+	}
+	whole, err := os.ReadFile(c.file())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := int(sizes[0]); size <= len(whole); size++ {
+		f, err := parseMatroska(whole[:size])
+		if err != nil {
+			t.Fatalf("%d of %d bytes: %v", size, len(whole), err)
+		}
+		want := 1
+		for _, after := range sizes {
+			if after <= int64(size) {
+				want++
+			}
+		}
+		if len(f.blocks) != want {
+			t.Fatalf("%d of %d bytes: got %d frames, want %d", size, len(whole), len(f.blocks), want)
+		}
+	}
+}

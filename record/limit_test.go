@@ -13,8 +13,23 @@ import (
 	"github.com/gstpeer/gstpeer/record"
 )
 
-// asLimited has this test's program record into the directory that it names.
-const asLimited = "GSTPEER_RECORD_LIMITED"
+// These have the tests' program record into the directory that they name: files of
+// a limited size, or without an end.
+const (
+	asLimited = "GSTPEER_RECORD_LIMITED"
+	asEndless = "GSTPEER_RECORD_ENDLESS"
+)
+
+func program(t *testing.T, as, directory string) *exec.Cmd {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(path)
+	command.Env = append(os.Environ(), as+"="+directory)
+	return command
+}
 
 // sizeLimit is the size that no file of that program may exceed.
 const sizeLimit = 100_000
@@ -34,7 +49,7 @@ func recordLimited(directory string) int {
 	return 0
 }
 
-// recordNoise records so many packets of Opus that only their headers are of it.
+// recordNoise records packets that only look like Opus.
 func recordNoise(directory string, packets int) error {
 	now := wallStart
 	r, err := record.Open(record.Config{
@@ -59,14 +74,8 @@ func recordNoise(directory string, packets int) error {
 // TestFileSizeLimit reaches a real limit, which the kernel also tells by a signal.
 func TestFileSizeLimit(t *testing.T) {
 	t.Parallel()
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	command := exec.Command(program)
-	command.Env = append(os.Environ(), asLimited+"="+dir)
-	if output, err := command.CombinedOutput(); err != nil {
+	if output, err := program(t, asLimited, dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	f := readMatroska(t, filepath.Join(dir, "noise-20261125T101530.mkv"))

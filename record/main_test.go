@@ -19,8 +19,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asLimited) != "" {
-		os.Exit(recordLimited(os.Getenv(asLimited)))
+	if directory := os.Getenv(asLimited); directory != "" {
+		os.Exit(recordLimited(directory))
+	}
+	if directory := os.Getenv(asEndless); directory != "" {
+		fmt.Fprintln(os.Stderr, recordNoise(directory, 1<<62))
+		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -238,5 +242,22 @@ func (c *call) want(names ...string) {
 	}
 	if !slices.Equal(got, names) {
 		c.t.Fatalf("got files %q, want %q", got, names)
+	}
+}
+
+// symlink puts a link into a directory, to a file that does not exist.
+func symlink(t testing.TB, dir, name string) (target string) {
+	t.Helper()
+	target = filepath.Join(t.TempDir(), "target")
+	if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+		t.Fatal(err)
+	}
+	return target
+}
+
+func wantMissing(t testing.TB, path string) {
+	t.Helper()
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("%s: got %v, want no file", path, err)
 	}
 }
