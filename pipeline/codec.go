@@ -37,6 +37,8 @@ type Codec struct {
 	payloaderOptions string
 	// depay makes whole frames of frameCaps of the RTP stream.
 	depay string
+	// decode makes raw media of frames; its elements are those of decoders.
+	decode string
 	// rtpCaps is what an offer of ours adds to media, encoding name and rate.
 	rtpCaps string
 	// offerPayload is the payload type that an offer of ours gives it, and
@@ -67,6 +69,7 @@ var (
 		payloader:        "rtpvp8pay",
 		payloaderOptions: "picture-id-mode=15-bit",
 		depay:            "rtpvp8depay request-keyframe=true wait-for-keyframe=true",
+		decode:           "vp8dec",
 		offerPayload:     96, offerRTX: 97,
 	}
 	// VP9 is better at the same bitrate and costs more; profile 0 only.
@@ -83,6 +86,7 @@ var (
 		payloader:        "rtpvp9pay",
 		payloaderOptions: "picture-id-mode=15-bit",
 		depay:            "rtpvp9depay request-keyframe=true wait-for-keyframe=true",
+		decode:           "vp9dec",
 		offerPayload:     98, offerRTX: 99,
 	}
 	// H264 is sent as constrained baseline, which is what all browsers with
@@ -103,6 +107,7 @@ var (
 		payloaderOptions: "config-interval=-1 aggregate-mode=zero-latency",
 		depay: "rtph264depay request-keyframe=true wait-for-keyframe=true ! h264parse config-interval=-1 " +
 			"! video/x-h264,stream-format=byte-stream,alignment=au",
+		decode:       "h264parse ! avdec_h264",
 		rtpCaps:      `packetization-mode=(string)1,profile-level-id=(string)42e01f,level-asymmetry-allowed=(string)1`,
 		offerPayload: 108, offerRTX: 109,
 	}
@@ -116,6 +121,7 @@ var (
 		frameCaps:    "audio/x-opus,channel-mapping-family=0,channels=2,rate=48000",
 		payloader:    "rtpopuspay",
 		depay:        "rtpopusdepay",
+		decode:       "opusdec plc=true",
 		rtpCaps:      `encoding-params=(string)2,sprop-stereo=(string)1,minptime=(string)10,useinbandfec=(string)1`,
 		offerPayload: 111,
 	}
@@ -135,6 +141,16 @@ func (c *Codec) parser() string {
 // depayLaunch is what takes an RTP stream of the codec up to an appsink.
 func (c *Codec) depayLaunch() string {
 	return c.depay + " ! appsink name=sink sync=false async=false enable-last-sample=false"
+}
+
+// decoders are the elements that decode needs.
+func (c *Codec) decoders() []string {
+	var names []string
+	for fragment := range strings.SplitSeq(c.decode, " ! ") {
+		name, _, _ := strings.Cut(fragment, " ")
+		names = append(names, name)
+	}
+	return names
 }
 
 // encoderLaunch gives the fragment of the first encoder that is installed.

@@ -125,6 +125,12 @@ func (p *Pipeline) idle() []string {
 	return uids
 }
 
+// Flows says whether media flows to and from a remote.
+func (p *Pipeline) Flows(uid string) bool {
+	peer := p.peer(uid)
+	return peer != nil && peer.flows.Load()
+}
+
 func (p *Pipeline) peer(uid string) *Peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -183,6 +189,7 @@ func (p *Pipeline) forget(peer *Peer, reason error) {
 	if next, again := peer.nextAttempt(reason); last && again {
 		peer.log.Info("will offer again", "in", next.delay.Round(100*time.Millisecond))
 		p.offer(peer.uid, next)
+		return
 	}
 	if p.config.OnPeerEnd != nil {
 		p.config.OnPeerEnd(peer.uid, reason)

@@ -49,6 +49,9 @@ type Config struct {
 	OnText func(uid, text string)
 	// Receive lets remotes send. Without it our descriptions decline their media.
 	Receive bool
+	// Record and Sinks take what remotes send, if Receive lets them.
+	Record Recording
+	Sinks  []Sink
 	// Yields says whose offer counts when ours and that of a remote cross: the
 	// remote's, if it returns true. It has to return the opposite at the other
 	// end. Without it the remote's counts.
@@ -127,7 +130,7 @@ func Open(ctx context.Context, config Config, signaller Signaller) (*Pipeline, e
 // Check finds sources that do not go together.
 func (c Config) Check() error {
 	audio, err := resolveAudio(c.Audio, c.Video)
-	if err == nil && c.Video.None() && audio.None() {
+	if err == nil && c.Video.None() && audio.None() && !c.Receive {
 		err = fmt.Errorf("%w: neither picture nor sound to send", ErrSource)
 	}
 	return err
@@ -151,6 +154,9 @@ func setDefaults(c *Config) {
 // plan makes what will run, and finds what is missing for it.
 func (p *Pipeline) plan() error {
 	if err := requireElements(webrtcElements...); err != nil {
+		return err
+	}
+	if err := p.planReceivers(); err != nil {
 		return err
 	}
 	specs, err := captureSpecs(p.config)

@@ -255,6 +255,11 @@ func (w *webrtcbin) newFeed(mline int, codec *Codec, payload int, ssrc uint32) (
 	return &feed{appsrc: appsrc}, nil
 }
 
+// feedOf is the feed of any appsrc, which the caller keeps alive.
+func feedOf(appsrc *gst.Element) *feed {
+	return &feed{appsrc: (*C.GstElement)(appsrc.Unsafe())}
+}
+
 // push hands a frame to the payloader. It waits while the peer is behind, and
 // returns false once the webrtcbin was stopped. Not after free.
 func (f *feed) push(frame Frame) bool {

@@ -52,8 +52,8 @@ func TestSplit(t *testing.T) {
 		for _, path := range c.files() {
 			wantDiscovered(t, path, 2*time.Second)
 			for i, s := range play(t, path, codec, record.Opus) {
-				played[i] += s.buffers
-				if s.start > 30*time.Millisecond {
+				played[i] += s.Buffers
+				if s.Start > 30*time.Millisecond {
 					t.Errorf("%s: stream %d: got %v, want it from the beginning", path, i, s)
 				}
 			}
@@ -395,7 +395,7 @@ func TestTwoVideos(t *testing.T) {
 	wantKeyframesFirst(t, files)
 	for _, path := range files {
 		for i, s := range play(t, path, record.VP8, record.Opus, record.VP8) {
-			if s.buffers == 0 {
+			if s.Buffers == 0 {
 				t.Errorf("%s: nothing of stream %d plays", path, i)
 			}
 		}
@@ -422,7 +422,7 @@ func TestOtherSize(t *testing.T) {
 		var played [2]int
 		for _, path := range c.files() {
 			for i, s := range play(t, path, codec, record.Opus) {
-				played[i] += s.buffers
+				played[i] += s.Buffers
 			}
 		}
 		if played != [2]int{len(picture), len(opus)} {
@@ -454,7 +454,7 @@ func TestSizeChangesOften(t *testing.T) {
 	}
 	total := 0
 	for _, path := range c.files() {
-		total += play(t, path, record.H264)[0].buffers
+		total += play(t, path, record.H264)[0].Buffers
 	}
 	if total != len(picture) {
 		t.Errorf("got %d pictures, want %d", total, len(picture))

@@ -144,7 +144,7 @@ func TestDiskFull(t *testing.T) {
 					return
 				}
 				streams := play(t, c.file(), codec, record.Opus)
-				if streams[0].buffers < fps/2 || streams[1].buffers < 25 {
+				if streams[0].Buffers < fps/2 || streams[1].Buffers < 25 {
 					t.Errorf("got %v, want what came before", streams)
 				}
 			})
@@ -203,7 +203,7 @@ func TestWriteErrors(t *testing.T) {
 				return &smallDisk{Storage: f, room: &left, err: test.came}, nil
 			})
 			wantOver(t, c, writeUntil(c, all), test.want, test.advice)
-			if got := play(t, c.file(), record.VP8)[0]; got.buffers < 10 {
+			if got := play(t, c.file(), record.VP8)[0]; got.Buffers < 10 {
 				t.Errorf("got %v, want what came before", got)
 			}
 		})

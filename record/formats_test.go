@@ -54,8 +54,8 @@ func TestFormats(t *testing.T) {
 		streams := play(t, c.file(), codec, record.Opus)
 		wantPlayed(t, streams[0], picture)
 		wantPlayed(t, streams[1], opus)
-		if apart := streams[0].end - streams[1].end; apart.Abs() > 60*time.Millisecond {
-			t.Errorf("picture ends at %v, sound at %v", streams[0].end, streams[1].end)
+		if apart := streams[0].End - streams[1].End; apart.Abs() > 60*time.Millisecond {
+			t.Errorf("picture ends at %v, sound at %v", streams[0].End, streams[1].End)
 		}
 		wantDiscovered(t, c.file(), 4*time.Second)
 	})
@@ -64,13 +64,13 @@ func TestFormats(t *testing.T) {
 // wantPlayed asserts that a decoder gave every frame, each at its time.
 func wantPlayed(t *testing.T, got played, want []frame) {
 	t.Helper()
-	if got.buffers != len(want) {
+	if got.Buffers != len(want) {
 		t.Fatalf("got %v, want %d", got, len(want))
 	}
-	for i, pts := range got.pts {
+	for i, pts := range got.PTS {
 		// A demuxer may take the delay of Opus off, and Matroska rounds.
-		if apart := pts - (want[i].pts - want[0].pts); apart.Abs() > 10*time.Millisecond {
-			t.Fatalf("frame %d plays at %v, want %v", i, pts, want[i].pts-want[0].pts)
+		if apart := pts - (want[i].PTS - want[0].PTS); apart.Abs() > 10*time.Millisecond {
+			t.Fatalf("frame %d plays at %v, want %v", i, pts, want[i].PTS-want[0].PTS)
 		}
 	}
 }
@@ -156,7 +156,7 @@ func TestOpusPackets(t *testing.T) {
 				c.hangUp()
 				wantPlayed(t, demux(t, c.file(), record.Opus)[0], opus)
 				// A decoder leaves out what is before the encoder's delay.
-				if got := play(t, c.file(), record.Opus)[0]; got.buffers < len(opus)-10 {
+				if got := play(t, c.file(), record.Opus)[0]; got.Buffers < len(opus)-10 {
 					t.Errorf("got %v, want %d", got, len(opus))
 				}
 			})
@@ -178,7 +178,7 @@ func TestKilled(t *testing.T) {
 		}
 		streams := play(t, c.file(), codec, record.Opus)
 		for i, s := range streams {
-			if s.end < 4*time.Second-late-50*time.Millisecond {
+			if s.End < 4*time.Second-late-50*time.Millisecond {
 				t.Errorf("stream %d plays %v, want all but the last %v", i, s, late)
 			}
 		}
@@ -203,14 +203,14 @@ func TestCutOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := play(t, c.file(), codec, record.Opus)[0].buffers
+		all := play(t, c.file(), codec, record.Opus)[0].Buffers
 		for _, part := range []int{3, 5, 7, 9} {
 			size := len(whole)*part/10 + part
 			path := filepath.Join(t.TempDir(), "cut."+string(format))
 			if err := os.WriteFile(path, whole[:size], 0o644); err != nil {
 				t.Fatal(err)
 			}
-			got := play(t, path, codec, record.Opus)[0].buffers
+			got := play(t, path, codec, record.Opus)[0].Buffers
 			least := all*part/10 - fps/2 // sizes of frames differ
 			if format == record.MP4 {
 				least -= fps

@@ -98,11 +98,11 @@ func TestJumps(t *testing.T) {
 			}
 			c.hangUp()
 			streams := demux(t, c.file(), record.VP9, record.Opus)
-			if streams[0].buffers != len(picture) || streams[1].buffers != len(opus) || !slices.IsSorted(streams[0].pts) || !slices.IsSorted(streams[1].pts) {
+			if streams[0].Buffers != len(picture) || streams[1].Buffers != len(opus) || !slices.IsSorted(streams[0].PTS) || !slices.IsSorted(streams[1].PTS) {
 				t.Errorf("got %v, want all in order", streams)
 			}
 			for _, s := range streams {
-				if s.end > 4500*time.Millisecond {
+				if s.End > 4500*time.Millisecond {
 					t.Errorf("got %v, want 4s", s)
 				}
 			}

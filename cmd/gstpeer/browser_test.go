@@ -71,7 +71,7 @@ func TestBrowserPlaysFile(t *testing.T) {
 		t.Run(test.file, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), test.file)
-			record(t, path, test.pipeline)
+			makeFile(t, path, test.pipeline)
 			p := startStreaming(t, "--video", "file:"+path)
 			b := browsertest.Open(t, p.page())
 			b.AwaitFrames("cam", frames+enoughFrames)

@@ -157,7 +157,7 @@ func gstLaunch(pipeline string) *exec.Cmd {
 }
 
 // record makes a media file of a gst-launch-1.0 pipeline that ends.
-func record(t *testing.T, path, pipeline string) {
+func makeFile(t *testing.T, path, pipeline string) {
 	t.Helper()
 	command := gstLaunch(pipeline + " filesink location=" + path)
 	if text, err := command.CombinedOutput(); err != nil {

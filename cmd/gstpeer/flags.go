@@ -30,11 +30,13 @@ type flags struct {
 	AudioBitrate int      `group:"Source" default:"64" placeholder:"KBIT/S" help:"Bitrate of the sound. Default: ${default}."`
 	Codecs       []string `group:"Source" default:"vp8,h264,vp9" placeholder:"CODEC" help:"Codecs for the picture in the order of preference; each remote peer gets the first one that it can decode. Default: ${default}."`
 
-	Room   string `group:"Room" default:"demo" placeholder:"NAME" help:"Room to stream to. Default: ${default}."`
+	Room   string `group:"Room" placeholder:"NAME" help:"Room to join. Default: demo."`
 	Name   string `group:"Room" placeholder:"UID" help:"Name to have there: unique at the relay, no white space. Default: this machine's name."`
 	Listen string `group:"Room" placeholder:"HOST:PORT" help:"Address of the built-in relay and page, unless --server is given; :8443 serves the whole network. Default: 127.0.0.1:8443."`
 
 	cli.TLSFlags `group:"Room"`
+
+	peeringFlags
 
 	Server   string `group:"Relay elsewhere" placeholder:"URL" help:"Relay to join instead of the built-in one: ws://HOST:PORT or wss://HOST:PORT."`
 	Token    string `group:"Relay elsewhere" placeholder:"TOKEN" help:"Token for a relay that wants one; better given in the environment, which others on this machine cannot read. Default: none."`
@@ -47,12 +49,15 @@ type flags struct {
 // settings is what flags mean.
 type settings struct {
 	media  pipeline.Config
+	flags  *flags
 	room   string
 	name   string
 	listen string
 	relay  string // URL; empty for the built-in one
 	token  string
 	tls    *tls.Config
+	say    io.Writer // for what users are told
+	texts  io.Writer // for --data-stdout
 	// tlsFlags are the built-in relay's.
 	tlsFlags cli.TLSFlags
 	log      *slog.Logger
@@ -66,21 +71,23 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 	if !ok || err != nil {
 		return nil, err
 	}
-	s := &settings{room: f.Room, name: f.Name, listen: cmp.Or(f.Listen, "127.0.0.1:8443"), relay: f.Server, token: f.Token, tlsFlags: f.TLSFlags, log: f.Logger(stderr)}
+	s := &settings{flags: &f, room: cmp.Or(f.Room, "demo"), name: f.Name, listen: cmp.Or(f.Listen, "127.0.0.1:8443"), relay: f.Server, token: f.Token, tlsFlags: f.TLSFlags, log: f.Logger(stderr)}
 	if s.name == "" {
 		s.name = hostName()
 	}
 	err = cmp.Or(
 		f.checkRelay(),
 		f.checkMedia(),
+		f.checkPeering(),
 		forFlag("room", signalling.CheckRoomID(s.room)),
 		forFlag("name", signalling.CheckUID(s.name)),
 		f.readMedia(&s.media),
+		f.readPeering(&s.media, s.room),
 	)
 	if err != nil {
 		return nil, cli.UsageError{Err: err}
 	}
-	s.media.Log = s.log
+	s.media.Log, s.media.Yields = s.log, yieldsTo(s.name)
 	if s.tls, err = f.tlsConfig(s.log); err != nil {
 		return nil, cli.UsageError{Err: err}
 	}
@@ -130,6 +137,12 @@ func forFlag(name string, err error) error {
 }
 
 func (f *flags) readMedia(c *pipeline.Config) error {
+	if f.ReceiveOnly {
+		if f.Video != "test" || f.Audio != "auto" {
+			return errors.New("--receive-only opens no source: leave --video and --audio out")
+		}
+		f.Video, f.Audio = "none", "none"
+	}
 	video, err := pipeline.ParseVideo(f.Video)
 	if err != nil {
 		return forFlag("video", err)
@@ -144,7 +157,7 @@ func (f *flags) readMedia(c *pipeline.Config) error {
 	}
 	*c = pipeline.Config{
 		Video: video, Audio: audio, Width: f.Width, Height: f.Height, FrameRate: f.FrameRate,
-		VideoBitrate: f.VideoBitrate, AudioBitrate: f.AudioBitrate, Codecs: codecs,
+		VideoBitrate: f.VideoBitrate, AudioBitrate: f.AudioBitrate, Codecs: codecs, Receive: f.ReceiveOnly,
 	}
 	if err := c.Check(); err != nil {
 		return fmt.Errorf("--video and --audio: %w", err)

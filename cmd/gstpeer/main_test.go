@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -42,6 +43,7 @@ var small = []string{"--width", "320", "--height", "180", "--frame-rate", "15"}
 type program struct {
 	t              *testing.T
 	command        *exec.Cmd
+	stdin          io.Writer
 	stdout, stderr output
 	exited         chan struct{} // closed after the end
 }
@@ -80,6 +82,11 @@ func startProgram(t *testing.T, command *exec.Cmd) *program {
 	t.Helper()
 	p := &program{t: t, command: command, exited: make(chan struct{})}
 	command.Stdout, command.Stderr = &p.stdout, &p.stderr
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.stdin = stdin
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // streamHere streams to a relay in this process, and ends after it.
-func streamHere(ctx context.Context, s *settings, stdout io.Writer) error {
+func streamHere(ctx context.Context, s *settings) error {
 	relay, err := server.New(server.Config{Log: s.log.With("part", "relay")})
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func streamHere(ctx context.Context, s *settings, stdout io.Writer) error {
 	serving, stopServing := context.WithCancel(context.Background())
 	defer stopServing()
 	both, ctx := errgroup.WithContext(ctx)
-	listener, err = s.secure(listener, stdout, func(watch func(context.Context) error) {
+	listener, err = s.secure(listener, s.say, func(watch func(context.Context) error) {
 		both.Go(func() error { return watch(serving) })
 	})
 	if err != nil {
@@ -49,8 +49,12 @@ func streamHere(ctx context.Context, s *settings, stdout io.Writer) error {
 	both.Go(func() error {
 		defer stopServing() // peers hear that we left before the relay ends
 		return stream(ctx, s, func() {
+			if s.flags.Answer {
+				fmt.Fprintf(s.say, "%s at %s\n", s.doing(), s.relay)
+				return
+			}
 			for _, page := range pageURLs(listener.Addr(), s.tlsFlags.Given(), s.room) {
-				fmt.Fprintf(stdout, "Open %s\n", page)
+				fmt.Fprintf(s.say, "Open %s\n", page)
 			}
 		})
 	})

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,13 +23,34 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if s == nil || err != nil {
 		return err
 	}
-	if s.relay != "" {
-		return stream(ctx, s, func() { fmt.Fprintf(stdout, "Streaming to room %q as %q at %s\n", s.room, s.name, s.relay) })
+	s.texts, s.say = stdout, stdout
+	if s.flags.DataStdout {
+		s.say = stderr
 	}
-	return streamHere(ctx, s, stdout)
+	if s.relay != "" {
+		return stream(ctx, s, func() { fmt.Fprintf(s.say, "%s at %s\n", s.doing(), s.relay) })
+	}
+	return streamHere(ctx, s)
 }
 
-// stream captures, joins the room, and serves its members until ctx ends.
+// doing says what the program does once it is there.
+func (s *settings) doing() string {
+	switch f := s.flags; {
+	case f.Call != "":
+		return fmt.Sprintf("Calling %q as %q", f.Call, s.name)
+	case f.Answer:
+		return fmt.Sprintf("Waiting for calls to %q", s.name)
+	case f.ReceiveOnly:
+		return fmt.Sprintf("Receiving in room %q as %q", s.room, s.name)
+	}
+	return fmt.Sprintf("Streaming to room %q as %q", s.room, s.name)
+}
+
+// errOver ends the program without an error: there is nothing more to do.
+var errOver = errors.New("over")
+
+// stream captures, joins the room or makes the calls, until ctx ends or the calls
+// are over.
 func stream(ctx context.Context, s *settings, ready func()) error {
 	client, err := signalling.Dial(ctx, signalling.ClientConfig{URL: s.relay, UID: s.name, Token: s.token, TLS: s.tls, Log: s.log})
 	if errors.Is(err, signalling.ErrURL) {
@@ -37,15 +60,75 @@ func stream(ctx context.Context, s *settings, ready func()) error {
 		return endedBy(ctx, err)
 	}
 	defer client.Close()
-	media, err := pipeline.Open(ctx, s.media, signaller{client})
+	all, ctx := errgroup.WithContext(ctx)
+	if s.flags.DataStdout {
+		texts := newTextWriter(s.texts, s.log)
+		s.media.OnText = texts.take
+		all.Go(func() error { return texts.run(ctx) })
+	}
+	all.Go(func() error {
+		err := s.converse(ctx, client, ready)
+		if err == nil {
+			err = errOver // or the others would go on
+		}
+		return err
+	})
+	if err := all.Wait(); err != errOver {
+		return err
+	}
+	return nil
+}
+
+// converse captures, and talks to the peers of a room or a call.
+func (s *settings) converse(ctx context.Context, client *signalling.Client, ready func()) error {
+	talk, signaller := s.conversation(client)
+	media, err := pipeline.Open(ctx, s.media, signaller)
 	if err != nil {
 		return endedBy(ctx, err)
 	}
 	defer media.Close()
+	if s.flags.DataStdin {
+		go sendLines(ctx, os.Stdin, media.SendText, s.log) // nothing can end its wait but the program's end
+	}
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() error { return media.Wait(ctx) })
-	both.Go(func() error { return serveRoom(ctx, client, media, s, ready) })
-	return both.Wait()
+	both.Go(func() error {
+		err := talk(ctx, media, ready)
+		if err == nil {
+			err = errOver
+		}
+		return err
+	})
+	if err := both.Wait(); err != errOver {
+		return err
+	}
+	return nil
+}
+
+// conversation is what is to be done with the media, in a room or in calls.
+func (s *settings) conversation(client *signalling.Client) (talk func(context.Context, *pipeline.Pipeline, func()) error, to pipeline.Signaller) {
+	f := s.flags
+	if f.Call == "" && !f.Answer {
+		return func(ctx context.Context, media *pipeline.Pipeline, ready func()) error {
+			return serveRoom(ctx, client, media, s, ready)
+		}, signaller{client}
+	}
+	ended := make(chan error, 1)
+	s.media.OnPeerEnd = func(_ string, reason error) {
+		select {
+		case ended <- reason:
+		default: // the one before it ends the call
+		}
+	}
+	s.media.Yields = func(string) bool { return f.Answer }
+	s.media.Record.Room = "call"
+	return func(ctx context.Context, media *pipeline.Pipeline, ready func()) error {
+		c := &calls{
+			client: client, media: media, log: s.log, ended: ended,
+			remote: cmp.Or(f.Call, caller), ours: f.Call != "", asks: f.RemoteOffers, once: f.Once,
+		}
+		return c.serve(ctx, ready)
+	}, callSignaller{client}
 }
 
 // endedBy is err, unless it came about because ctx ended, which is no error.
@@ -112,6 +195,7 @@ func handle(event signalling.Event, media *pipeline.Pipeline, log *slog.Logger) 
 		log.Warn("relay lost: who watches already goes on", "error", e.Cause)
 	case signalling.Resumed:
 		log.Info("relay back, nothing has changed")
+		media.Resume()
 	case signalling.Rejoined:
 		log.Info("relay back, room joined again", "members", len(e.Members))
 		media.Rejoin(e.Members)

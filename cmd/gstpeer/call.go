@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/gstpeer/gstpeer/pipeline"
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// caller is what we call the other peer of a call that we take: the relay does
+// not tell who it is.
+const caller = "caller"
+
+// firstRecall and lastRecall are the times between attempts to have a session
+// again with a peer that media flows to.
+const (
+	firstRecall = 500 * time.Millisecond
+	lastRecall  = 30 * time.Second
+)
+
+// calls are one-to-one sessions: the one that we make, or those that we take,
+// one after the other. All is owned by serve.
+type calls struct {
+	client *signalling.Client
+	media  *pipeline.Pipeline
+	log    *slog.Logger
+	remote string // the other peer's name
+	ours   bool   // we call
+	asks   bool   // and have the other peer offer
+	once   bool
+	ended  <-chan error // why media has ended, if that was by itself
+
+	on     bool        // there is a call
+	failed error       // why its media has ended; nil as long as it has not
+	recall *time.Timer // until the next attempt to have the session back
+	wait   time.Duration
+}
+
+// callSignaller says to the other peer of a call what the pipeline has to say.
+type callSignaller struct{ client *signalling.Client }
+
+func (s callSignaller) SendDescription(ctx context.Context, _ string, d signalling.Description) error {
+	return s.client.Send(ctx, signalling.Negotiation{Description: &d}.String())
+}
+
+func (s callSignaller) SendCandidate(ctx context.Context, _ string, c signalling.Candidate) error {
+	return s.client.Send(ctx, signalling.Negotiation{Candidate: &c}.String())
+}
+
+// serve makes or takes calls until ctx ends, or the last one does.
+func (c *calls) serve(ctx context.Context, ready func()) error {
+	c.recall = time.NewTimer(0)
+	<-c.recall.C
+	defer c.recall.Stop()
+	if c.ours {
+		if err := c.call(ctx); err != nil {
+			return endedBy(ctx, err)
+		}
+	}
+	ready()
+	events := c.events(ctx)
+	for {
+		var over bool
+		var err error
+		select {
+		case e := <-events:
+			over, err = c.handle(ctx, e)
+		case reason := <-c.ended:
+			over, err = c.mediaEnded(ctx, reason)
+		case <-c.recall.C:
+			c.callAgain(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+		if over || err != nil {
+			return endedBy(ctx, err)
+		}
+	}
+}
+
+// received is an event, or the error that ended the client.
+type received struct {
+	event signalling.Event
+	err   error
+}
+
+// events receives until the client or ctx ends.
+func (c *calls) events(ctx context.Context) <-chan received {
+	events := make(chan received)
+	go func() {
+		for {
+			event, err := c.client.Recv(ctx)
+			select {
+			case events <- received{event, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return events
+}
+
+// call calls the other peer and begins to negotiate.
+func (c *calls) call(ctx context.Context) error {
+	calling, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	switch err := c.client.Call(calling, c.remote); {
+	case errors.Is(err, signalling.ErrPeerNotFound):
+		return fmt.Errorf("%w: start that peer first, with --answer or so", err)
+	case errors.Is(err, signalling.ErrPeerBusy):
+		return fmt.Errorf("%w: it is in a call or a room, try again later", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the relay did not answer to the call within %s", joinTimeout)
+	case err != nil:
+		return err
+	}
+	c.on = true
+	if c.asks {
+		return c.client.Send(ctx, signalling.OfferRequest)
+	}
+	c.media.Offer(c.remote)
+	return nil
+}
+
+// handle takes one event. It reports true when there is nothing more to do.
+func (c *calls) handle(ctx context.Context, r received) (over bool, err error) {
+	switch e := r.event.(type) {
+	case nil:
+		return true, r.err
+	case signalling.CallMessage:
+		c.message(e.Text)
+	case signalling.CallEnded:
+		return c.sessionEnded(e.Cause)
+	case signalling.Reconnecting:
+		c.log.Warn("relay lost: a call goes on as long as its media does", "error", e.Cause)
+	case signalling.Resumed:
+		c.log.Info("relay back")
+		c.media.Resume()
+	case signalling.RelayError:
+		c.log.Debug("relay", "error", e.Text)
+	}
+	return false, nil
+}
+
+func (c *calls) message(text string) {
+	n, err := signalling.ParseNegotiation(text)
+	if err != nil {
+		c.log.Warn("message ignored", "peer", c.remote, "error", err)
+		return
+	}
+	if !c.on {
+		c.on = true
+		c.log.Info("call comes in")
+	}
+	switch {
+	case n.OfferRequest:
+		c.media.Offer(c.remote)
+	case n.Description != nil:
+		c.media.HandleDescription(c.remote, *n.Description)
+	default:
+		c.media.HandleCandidate(c.remote, *n.Candidate)
+	}
+}
+
+// sessionEnded ends the call, unless only the relay was lost and media flows:
+// it does not need the relay.
+func (c *calls) sessionEnded(cause error) (over bool, err error) {
+	if errors.Is(cause, signalling.ErrDisconnected) && c.failed == nil && c.media.Flows(c.remote) {
+		c.log.Warn("the relay has lost the session, media goes on")
+		if c.ours {
+			c.wait = firstRecall
+			c.recall.Reset(c.wait)
+		}
+		return false, nil
+	}
+	return c.end(cause)
+}
+
+// end is that of a call.
+func (c *calls) end(cause error) (over bool, err error) {
+	c.recall.Stop()
+	if c.failed != nil {
+		cause = c.failed
+	}
+	c.log.Info("call ended", "reason", cause)
+	c.media.Remove(c.remote)
+	failed := c.failed
+	c.on, c.failed = false, nil
+	if c.ours {
+		return true, failed
+	}
+	return c.once, failed
+}
+
+// mediaEnded hangs up: without media there is no call.
+func (c *calls) mediaEnded(ctx context.Context, reason error) (over bool, err error) {
+	if !c.on || c.failed != nil {
+		return false, nil
+	}
+	c.failed = fmt.Errorf("the call with %s ended: %w", c.remote, reason)
+	err = c.client.HangUp(ctx)
+	if errors.Is(err, signalling.ErrNoCall) {
+		return c.end(reason) // the relay had lost it
+	}
+	return false, err // CallEnded follows
+}
+
+// callAgain tries to have the session back, so that its peers can negotiate.
+func (c *calls) callAgain(ctx context.Context) {
+	calling, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	if err := c.client.Call(calling, c.remote); err != nil && ctx.Err() == nil {
+		c.log.Debug("the session is not back", "error", err)
+		c.wait = min(2*c.wait, lastRecall)
+		c.recall.Reset(c.wait)
+		return
+	}
+	c.log.Info("the session is back")
+}

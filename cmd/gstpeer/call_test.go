@@ -1,0 +1,216 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gstpeer/gstpeer/internal/browsertest"
+	"github.com/gstpeer/gstpeer/internal/mediatest"
+)
+
+// wantRecorded waits for the program to end and looks into what it has recorded:
+// one file with picture and sound that end together.
+func wantRecorded(t *testing.T, directory, pattern string, frames int) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(directory, pattern))
+	if err != nil || len(files) != 1 {
+		all, _ := filepath.Glob(filepath.Join(directory, "*"))
+		t.Fatalf("%d files match %s, want one; there are %q", len(files), pattern, all)
+	}
+	picture := mediatest.Pass(t, files[0], "video_0", "decodebin")
+	sound := mediatest.Pass(t, files[0], "audio_0", "decodebin")
+	t.Logf("%s: picture %v, sound %v", filepath.Base(files[0]), picture, sound)
+	if picture.Buffers < frames || sound.Buffers < frames {
+		t.Errorf("%s: picture %v, sound %v; want at least %d of each", files[0], picture, sound, frames)
+	}
+	if apart := (picture.End - sound.End).Abs(); apart > 50*time.Millisecond+picture.LastPause()+sound.LastPause() {
+		t.Errorf("%s: picture and sound end %v apart", files[0], apart)
+	}
+}
+
+// TestCallBetweenPrograms has one gstpeer call another, in both ways to negotiate.
+func TestCallBetweenPrograms(t *testing.T) {
+	for _, extra := range [][]string{nil, {"--remote-offers"}} {
+		t.Run(strings.Join(extra, " "), func(t *testing.T) {
+			t.Parallel()
+			relay, recorded := "ws://"+startRelay(t), t.TempDir()
+			callee := startGstpeer(t, nil, slices.Concat([]string{"--server", relay, "--answer", "--once", "--name", "callee", "--record", recorded}, small)...)
+			callee.awaitOutput("Waiting for calls")
+			call := startGstpeer(t, nil, slices.Concat([]string{"--server", relay, "--call", "callee", "--name", "us", "--record", recorded}, small, extra)...)
+			call.awaitOutput("Calling")
+			await(t, "both recordings", func() bool {
+				files, _ := filepath.Glob(filepath.Join(recorded, "*.mkv"))
+				return len(files) == 2
+			})
+			time.Sleep(3 * time.Second) // of the call
+			call.signal(syscall.SIGTERM)
+			if code := call.exitCode(stopsWithin); code != 0 {
+				t.Errorf("the caller ends with exit code %d, want 0", code)
+			}
+			if code := callee.exitCode(patience); code != 0 {
+				t.Errorf("the callee ends with exit code %d, want 0", code)
+			}
+			if said := callee.stderr.String(); !strings.Contains(said, "call ended") {
+				t.Error("the callee does not say that the call ended")
+			}
+			wantRecorded(t, recorded, "call-callee-*.mkv", 30)
+			wantRecorded(t, recorded, "call-caller-*.mkv", 30)
+		})
+	}
+}
+
+// TestAnswerMany takes call after call, with a caller that is refused meanwhile.
+func TestAnswerMany(t *testing.T) {
+	t.Parallel()
+	relay := "ws://" + startRelay(t)
+	callee := startGstpeer(t, nil, slices.Concat([]string{"--server", relay, "--answer", "--name", "callee"}, small)...)
+	callee.awaitOutput("Waiting for calls")
+	for i := range 3 {
+		call := startGstpeer(t, nil, slices.Concat([]string{"--server", relay, "--call", "callee", "--name", fmt.Sprint("caller", i)}, small)...)
+		await(t, "connection", func() bool { return strings.Contains(call.stderr.String(), "peer connected") })
+		refused := startGstpeer(t, nil, "--server", relay, "--call", "callee", "--name", "second", "--receive-only")
+		if code := refused.exitCode(patience); code != 1 || !strings.Contains(refused.stderr.String(), "busy") {
+			t.Errorf("the second caller: exit code %d, want 1 and that the callee is busy", code)
+		}
+		call.signal(syscall.SIGTERM)
+		if code := call.exitCode(stopsWithin); code != 0 {
+			t.Errorf("call %d: exit code %d", i, code)
+		}
+		await(t, "end of the call", func() bool { return strings.Count(callee.stderr.String(), "call ended") == i+1 })
+	}
+}
+
+func TestCallNobody(t *testing.T) {
+	t.Parallel()
+	p := startGstpeer(t, nil, "--server", "ws://"+startRelay(t), "--call", "nobody", "--name", "us", "--receive-only")
+	if code := p.exitCode(patience); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if said := p.stderr.String(); !strings.Contains(said, "nobody") || !strings.Contains(said, "start that peer first") {
+		t.Errorf("says %q", said)
+	}
+}
+
+// demoPeer is a page's script that does what the clients of GStreamer's examples
+// do: it registers, calls or is called, and sends and receives. A page that has
+// been given a microphone may play sound without a click.
+const demoPeer = `(async (relay, uid, callee, ask) => {
+	const media = await navigator.mediaDevices.getUserMedia({audio: true, video: {width: 320, height: 180}});
+	const socket = new WebSocket(relay);
+	const peer = new RTCPeerConnection();
+	globalThis.demo = {peer, texts: [], state: 'new'};
+	media.getTracks().forEach((track) => peer.addTrack(track, media));
+	peer.ontrack = ({streams}) => {
+		const video = document.body.appendChild(document.createElement('video'));
+		video.srcObject = streams[0];
+		video.play();
+	};
+	peer.ondatachannel = ({channel}) => {
+		demo.channel = channel;
+		channel.onmessage = ({data}) => demo.texts.push(data);
+	};
+	const tell = (message) => socket.send(JSON.stringify(message));
+	peer.onicecandidate = ({candidate}) => candidate && tell({ice: candidate});
+	const offer = async () => {
+		peer.createDataChannel('demo');
+		await peer.setLocalDescription();
+		tell({sdp: peer.localDescription});
+	};
+	const handle = async (text) => {
+		if (text === 'HELLO') { demo.state = 'registered'; if (callee) socket.send('SESSION ' + callee); return; }
+		if (text === 'SESSION_OK') { if (ask) socket.send('OFFER_REQUEST'); else await offer(); return; }
+		if (text === 'OFFER_REQUEST') { await offer(); return; }
+		const message = JSON.parse(text);
+		if (message.ice) { await peer.addIceCandidate(message.ice); return; }
+		await peer.setRemoteDescription(message.sdp);
+		if (message.sdp.type === 'offer') { await peer.setLocalDescription(); tell({sdp: peer.localDescription}); }
+	};
+	let turn = Promise.resolve();
+	socket.onmessage = ({data}) => { turn = turn.then(() => handle(data)).catch((error) => { demo.error = String(error); }); };
+	socket.onclose = () => { demo.state = 'closed'; };
+	await new Promise((open) => { socket.onopen = open; });
+	socket.send('HELLO ' + uid);
+})`
+
+// openDemo opens a page with a demoPeer at a relay.
+func openDemo(t *testing.T, relay, uid, callee string, ask bool) *browsertest.Tab {
+	t.Helper()
+	b := browsertest.Open(t, "http://"+relay+"/health")
+	arguments, err := json.Marshal([]any{"ws://" + relay, uid, callee, ask})
+	if err != nil {
+		t.Fatal(err)
+	}
+	browsertest.Evaluate[any](b, demoPeer+"(..."+string(arguments)+")")
+	return b
+}
+
+// awaitMedia waits until the page has decoded picture and sound.
+func awaitMedia(b *browsertest.Tab) {
+	b.Eventually(`demo.peer.getStats().then((stats) => {
+		const inbound = [...stats.values()].filter(({type}) => type === 'inbound-rtp');
+		return inbound.some(({framesDecoded}) => framesDecoded > 20) && inbound.some(({totalAudioEnergy}) => totalAudioEnergy > 0);
+	})`)
+}
+
+// TestCallsWithBrowser goes through the four shapes of a call: who calls, and who
+// offers. Pictures, sound and texts go both ways in each.
+func TestCallsWithBrowser(t *testing.T) {
+	for _, shape := range []struct {
+		name        string
+		weCall, ask bool
+	}{
+		{"we call and offer", true, false},
+		{"we call and ask for an offer", true, true},
+		{"the browser calls and offers", false, false},
+		{"the browser calls and asks for an offer", false, true},
+	} {
+		t.Run(shape.name, func(t *testing.T) {
+			t.Parallel()
+			relay, recorded := startRelay(t), t.TempDir()
+			args := slices.Concat([]string{"--server", "ws://" + relay, "--name", "gst", "--record", recorded, "--data-stdout", "--data-stdin"}, small)
+			var p *program
+			var b *browsertest.Tab
+			if shape.weCall {
+				b = openDemo(t, relay, "browser", "", false)
+				b.Eventually(`demo.state === 'registered'`)
+				args = append(args, "--call", "browser")
+				if shape.ask {
+					args = append(args, "--remote-offers")
+				}
+				p = startGstpeer(t, nil, args...)
+			} else {
+				p = startGstpeer(t, nil, append(args, "--answer")...)
+				await(t, "readiness", func() bool { return strings.Contains(p.stderr.String(), "Waiting for calls") })
+				b = openDemo(t, relay, "browser", "gst", shape.ask)
+			}
+			awaitMedia(b)
+			exchangeTexts(t, p, b)
+			p.signal(syscall.SIGTERM)
+			if code := p.exitCode(stopsWithin); code != 0 {
+				t.Errorf("exit code %d, want 0", code)
+			}
+			b.Eventually(`demo.state === 'closed'`)
+			wantRecorded(t, recorded, "call-*.mkv", 10)
+		})
+	}
+}
+
+// exchangeTexts sends a text each way.
+func exchangeTexts(t *testing.T, p *program, b *browsertest.Tab) {
+	t.Helper()
+	b.Eventually(`demo.channel?.readyState === 'open'`)
+	browsertest.Evaluate[any](b, `demo.channel.send('<hi> "there"') ?? true`)
+	await(t, "text on standard output", func() bool {
+		return strings.Contains(p.stdout.String(), `"text":"<hi> \"there\""}`+"\n")
+	})
+	if _, err := p.stdin.Write([]byte("to all\n")); err != nil {
+		t.Fatal(err)
+	}
+	b.Eventually(`demo.texts.includes('to all')`)
+}

@@ -1,0 +1,213 @@
+package pipeline
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/gstpeer/gstpeer/internal/mediatest"
+	"github.com/gstpeer/gstpeer/record"
+)
+
+// recorded lists the files of a remote, and waits until the first has some content.
+func recorded(t *testing.T, dir, uid string, bytes int64) []string {
+	t.Helper()
+	var files []string
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		files, _ = filepath.Glob(filepath.Join(dir, "lab-"+uid+"-*"))
+		if len(files) > 0 {
+			awaitSize(t, files[0], bytes)
+			return files
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no recording of %s", uid)
+		}
+	}
+}
+
+// send has a remote send picture and sound; stop ends that.
+func (r *remote) send(p *Pipeline, mime string, codec *Codec) (stop func()) {
+	stopVideo, stopAudio := r.sending(mime, p.tracks[codec]), r.sending(webrtc.MimeTypeOpus, p.tracks[Opus])
+	return func() {
+		stopVideo()
+		stopAudio()
+	}
+}
+
+// TestRecord writes what remotes send, in each form that the files can have.
+func TestRecord(t *testing.T) {
+	for _, test := range []struct {
+		format record.Format
+		mime   string
+		codec  *Codec
+	}{
+		{record.Matroska, webrtc.MimeTypeVP8, VP8},
+		{record.Matroska, webrtc.MimeTypeH264, H264},
+		{record.MP4, webrtc.MimeTypeH264, H264},
+		{record.MP4, webrtc.MimeTypeVP9, VP9},
+	} {
+		t.Run(string(test.format)+" "+test.codec.Name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			p, board := openTest(t, func(c *Config) {
+				c.Receive = true
+				c.Record = Recording{Directory: dir, Room: "lab", Format: test.format}
+			})
+			r := newRemote(t, board, p, "sender", test.mime, webrtc.MimeTypeOpus)
+			stop := r.send(p, test.mime, test.codec)
+			r.offer()
+			files := recorded(t, dir, "sender", 1)
+			time.Sleep(3 * time.Second) // of the call
+			p.Remove("sender")
+			awaitNobody(t, p)
+			stop()
+			r.close()
+			picture := mediatest.Pass(t, files[0], "video_0", "decodebin")
+			sound := mediatest.Pass(t, files[0], "audio_0", "decodebin")
+			t.Logf("picture %v, sound %v", picture, sound)
+			if picture.Buffers < 30 || sound.Buffers < 50 {
+				t.Errorf("picture %v, sound %v: too little", picture, sound)
+			}
+			if apart := (picture.End - sound.End).Abs(); apart > 50*time.Millisecond+picture.LastPause()+sound.LastPause() {
+				t.Errorf("picture and sound end %v apart", apart)
+			}
+		})
+	}
+}
+
+// TestRecordSplits begins files at keyframes that it asks the remote for.
+func TestRecordSplits(t *testing.T) {
+	dir := t.TempDir()
+	p, board := openTest(t, func(c *Config) {
+		c.Receive = true
+		c.Record = Recording{Directory: dir, Room: "lab", Split: 2 * time.Second}
+	})
+	r := newRemote(t, board, p, "sender")
+	stop := r.send(p, webrtc.MimeTypeVP8, VP8)
+	r.offer()
+	for deadline := time.Now().Add(30 * time.Second); len(recorded(t, dir, "sender", 1)) < 3; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("fewer than 3 files after 30 s")
+		}
+	}
+	p.Remove("sender")
+	awaitNobody(t, p)
+	stop()
+	r.close()
+	second := recorded(t, dir, "sender", 1)[1]
+	if picture := mediatest.Pass(t, second, "video_0", "vp8dec"); picture.Buffers < 20 || picture.Start > 100*time.Millisecond {
+		t.Errorf("the second file does not begin with a picture: %v", picture)
+	}
+}
+
+// TestRecordFails: nothing that a disk does ends a call.
+func TestRecordFails(t *testing.T) {
+	dir := t.TempDir()
+	for name, config := range map[string]Recording{
+		"no such directory":  {Directory: "/proc/nowhere", Room: "lab"},
+		"VP8 in MP4":         {Directory: dir, Room: "lab", Format: record.MP4},
+		"directory vanishes": {Directory: filepath.Join(dir, "gone"), Room: "lab"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, board := openTest(t, func(c *Config) { c.Receive, c.Record = true, config })
+			r := newRemote(t, board, p, "sender")
+			stop := r.send(p, webrtc.MimeTypeVP8, VP8)
+			r.offer()
+			for range 2 {
+				r.awaitTrack().awaitFrames(t, 60)
+			}
+			if p.Peers() != 1 {
+				t.Error("the peer has ended")
+			}
+			stop()
+			r.close()
+		})
+	}
+}
+
+// resident is the memory that the process occupies, in bytes.
+func resident(t *testing.T) int {
+	t.Helper()
+	debug.FreeOSMemory()
+	status, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.Atoi(string(bytes.Fields(status)[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize()
+}
+
+// sendersVisit lets remotes that send come, be recorded, and go, a few at a time.
+func sendersVisit(t *testing.T, p *Pipeline, board *switchboard, dir, round string, n int) {
+	t.Helper()
+	var visits sync.WaitGroup
+	places := make(chan struct{}, 4)
+	for i := range n {
+		places <- struct{}{}
+		visits.Go(func() {
+			defer func() { <-places }()
+			uid := fmt.Sprint(round, i)
+			r := newRemote(t, board, p, uid)
+			stop := r.send(p, webrtc.MimeTypeVP8, VP8)
+			if i%2 == 0 {
+				r.offer()
+			} else {
+				p.Offer(uid)
+			}
+			for _, file := range recorded(t, dir, uid, 5000) {
+				_ = os.Remove(file)
+			}
+			p.Remove(uid)
+			stop()
+			r.close()
+		})
+	}
+	visits.Wait()
+}
+
+// TestSendersComeAndGo: recording what hundreds of remotes send leaves nothing
+// behind.
+func TestSendersComeAndGo(t *testing.T) {
+	rounds, visits := 3, 10
+	if os.Getenv("GSTPEER_LONG") != "" {
+		visits = 100
+	}
+	dir := t.TempDir()
+	p, board := openTest(t, func(c *Config) {
+		c.Receive = true
+		c.Record = Recording{Directory: dir, Room: "lab"}
+	})
+	stays := newRemote(t, board, p, "stays")
+	defer stays.close()
+	stays.offer(webrtc.RTPCodecTypeVideo)
+	track := stays.awaitTrack()
+	track.awaitFrames(t, 30)
+	before := currentHoldings(t)
+	var memory []int
+	for round := range rounds {
+		sendersVisit(t, p, board, dir, fmt.Sprint("round", round, "visit"), visits)
+		awaitAlone(t, p)
+		awaitHoldings(t, before)
+		memory = append(memory, resident(t))
+	}
+	for i, bytes := range memory {
+		t.Logf("after %d joins: %.1f MiB", (i+1)*visits, float64(bytes)/(1<<20))
+	}
+	if grown := memory[rounds-1] - memory[0]; visits == 100 && grown > memory[0]/20 {
+		t.Errorf("resident memory has grown by %.1f MiB from join 100 to join 300", float64(grown)/(1<<20))
+	}
+	if gaps := track.snapshot().gaps; gaps != 0 {
+		t.Errorf("the viewer who stayed misses %d packets", gaps)
+	}
+}
