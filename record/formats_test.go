@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gstpeer/gstpeer/internal/mediatest"
 	"github.com/gstpeer/gstpeer/record"
 )
 
@@ -69,8 +70,8 @@ func wantPlayed(t *testing.T, got played, want []frame) {
 	}
 	for i, pts := range got.PTS {
 		// A demuxer may take the delay of Opus off, and Matroska rounds.
-		if apart := pts - (want[i].PTS - want[0].PTS); apart.Abs() > 10*time.Millisecond {
-			t.Fatalf("frame %d plays at %v, want %v", i, pts, want[i].PTS-want[0].PTS)
+		if apart := pts - (want[i].pts - want[0].pts); apart.Abs() > 10*time.Millisecond {
+			t.Fatalf("frame %d plays at %v, want %v", i, pts, want[i].pts-want[0].pts)
 		}
 	}
 }
@@ -85,7 +86,7 @@ func wantDiscovered(t *testing.T, path string, length time.Duration) {
 	}
 	_, rest, _ := strings.Cut(string(output), "Duration: ")
 	got, _, _ := strings.Cut(rest, "\n")
-	if apart := clockTime(got) - length; apart.Abs() > 100*time.Millisecond {
+	if apart := mediatest.ClockTime(got) - length; apart.Abs() > 100*time.Millisecond {
 		t.Errorf("got a duration of %s, want %v", got, length)
 	}
 	if !strings.Contains(string(output), "Seekable: yes") {

@@ -46,4 +46,3 @@ func run(t testing.TB, path string, codecs []record.Codec, then func(record.Code
 	}
 	return streams
 }
-

@@ -50,7 +50,7 @@ func Pass(t testing.TB, path, pad, through string) Stream {
 	}
 	var s Stream
 	for _, match := range chained.FindAllSubmatch(output, -1) {
-		s.add(clockTime(string(match[1])), clockTime(string(match[2])))
+		s.add(ClockTime(string(match[1])), ClockTime(string(match[2])))
 	}
 	return s
 }
@@ -64,8 +64,8 @@ func (s *Stream) add(pts, duration time.Duration) {
 	s.PTS = append(s.PTS, pts)
 }
 
-// clockTime reads GStreamer's form of a time, -1 for none.
-func clockTime(text string) time.Duration {
+// ClockTime reads GStreamer's form of a time, -1 for none.
+func ClockTime(text string) time.Duration {
 	parts := strings.Split(text, ":")
 	if len(parts) != 3 {
 		return -1
