@@ -344,17 +344,6 @@ func (p *Pipeline) Close() {
 	}
 }
 
-// kinds is what there is to send just now, pictures first.
-func (p *Pipeline) kinds() []Kind {
-	var kinds []Kind
-	for _, kind := range []Kind{Video, Audio} {
-		if len(p.codecs(kind)) > 0 {
-			kinds = append(kinds, kind)
-		}
-	}
-	return kinds
-}
-
 // codecs is how a kind can be sent just now: not at all, if the source has not
 // delivered any of it.
 func (p *Pipeline) codecs(kind Kind) []*Codec {

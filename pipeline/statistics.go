@@ -34,9 +34,3 @@ func (e statsEntry) number(field string) uint64 {
 	n, _ := strconv.ParseUint(e[field], 10, 64)
 	return n
 }
-
-// quantity gives a measure; 0 if it is not there.
-func (e statsEntry) quantity(field string) float64 {
-	q, _ := strconv.ParseFloat(e[field], 64)
-	return q
-}
