@@ -153,26 +153,34 @@ func (c *Codec) decoders() []string {
 	return names
 }
 
-// encoderLaunch gives the fragment of the first encoder that is installed.
-// Bitrate is in bits per second, keyframes come at the latest after
-// keyframeDistance frames.
-func (c *Codec) encoderLaunch(bitrate, keyframeDistance int) (string, error) {
+// name is that of the element.
+func (e encoderElement) name() string {
+	name, _, _ := strings.Cut(e.launch, " ")
+	return name
+}
+
+// fragment is launch with its numbers. Bitrate is in bits per second, keyframes
+// come at the latest after keyframeDistance frames.
+func (e encoderElement) fragment(bitrate, keyframeDistance int) string {
+	if strings.Contains(e.launch, "%[2]d") {
+		return fmt.Sprintf(e.launch, bitrate/e.bitrateUnit, keyframeDistance)
+	}
+	return fmt.Sprintf(e.launch, bitrate/e.bitrateUnit)
+}
+
+// encoder gives the first encoder that is installed.
+func (c *Codec) encoder() (encoderElement, error) {
 	var first error
 	for _, e := range c.encoders {
-		name, _, _ := strings.Cut(e.launch, " ")
-		err := requireElements(name)
+		err := requireElements(e.name())
 		if err == nil {
-			launch := e.launch
-			if strings.Contains(launch, "%[2]d") {
-				return fmt.Sprintf(launch, bitrate/e.bitrateUnit, keyframeDistance), nil
-			}
-			return fmt.Sprintf(launch, bitrate/e.bitrateUnit), nil
+			return e, nil
 		}
 		if first == nil {
 			first = err
 		}
 	}
-	return "", first
+	return encoderElement{}, first
 }
 
 // caps describes the codec to webrtcbin as it answers with it: everything that

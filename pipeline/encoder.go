@@ -23,19 +23,23 @@ type liveEncoder struct {
 	codec  *Codec
 	launch string // from raw media to whole frames
 	track  *Track
-	log    *slog.Logger
+	// name is that of the element that encodes.
+	name     string
+	observer Observer
+	log      *slog.Logger
 
 	demand chan bool // holds the newest wish
 	failed *flag     // it will not run again
 
-	mu   sync.Mutex
-	caps string       // of the raw media; empty before the first
-	src  *app.Source  // nil while the encoder rests
-	sink *gst.Element // likewise
+	mu    sync.Mutex
+	caps  string       // of the raw media; empty before the first
+	src   *app.Source  // nil while the encoder rests
+	sink  *gst.Element // likewise
+	watch stopwatch
 }
 
-func newLiveEncoder(codec *Codec, launch string, log *slog.Logger) *liveEncoder {
-	e := &liveEncoder{codec: codec, launch: launch, log: log.With("codec", codec.Name), demand: make(chan bool, 1), failed: newFlag()}
+func newLiveEncoder(codec *Codec, launch encoderPipeline, observer Observer, log *slog.Logger) *liveEncoder {
+	e := &liveEncoder{codec: codec, name: launch.name, launch: launch.text, observer: observer, log: log.With("codec", codec.Name), demand: make(chan bool, 1), failed: newFlag()}
 	e.track = newTrack(codec, e)
 	return e
 }
@@ -69,6 +73,7 @@ func (e *liveEncoder) encode(caps *gst.Caps, buffer *gst.Buffer) {
 		}
 	}
 	if e.src != nil {
+		e.watch.start(time.Duration(buffer.PresentationTimestamp()), time.Now())
 		e.src.PushBuffer(buffer)
 	}
 }
@@ -157,7 +162,7 @@ func (e *liveEncoder) attach(pipeline *gst.Pipeline, out *gst.Element) error {
 		src.SetCaps(caps)
 		releaseMini(caps)
 	}
-	e.src, e.sink = src, out
+	e.src, e.sink, e.watch = src, out, stopwatch{}
 	return nil
 }
 
@@ -177,9 +182,17 @@ func (e *liveEncoder) pull(ctx context.Context, sink *app.Sink) {
 		}
 		if frame, ok := frameOf(sample); ok {
 			e.track.publish(frame)
+			e.observer.EncodedFrame(e.codec, e.name, e.timed(frame), frame.Keyframe, len(frame.Payload))
 		}
 		releaseMini(sample)
 	}
+}
+
+// timed is how long a frame took through the encoder.
+func (e *liveEncoder) timed(frame Frame) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.watch.stop(frame, e.codec.Kind, time.Now())
 }
 
 // frameOf copies a sample to a Frame. Timestamps of encoders have an origin of
@@ -210,22 +223,23 @@ func runningTime(sample *gst.Sample) (gst.ClockTime, bool) {
 	return t, t != gst.ClockTimeNone
 }
 
-// encoderLaunch is the whole pipeline of an encoder.
-func encoderLaunch(codec *Codec, c Config) (string, error) {
-	bitrate := c.VideoBitrate
-	if codec.Kind == Audio {
-		bitrate = c.AudioBitrate
-	}
-	encoder, err := codec.encoderLaunch(bitrate*1000, 10*c.FrameRate)
+// encoderPipeline describes the whole pipeline of an encoder, which is named by
+// its element.
+type encoderPipeline struct{ name, text string }
+
+func planEncoder(codec *Codec, c Config) (encoderPipeline, error) {
+	encoder, err := codec.encoder()
 	if err != nil {
-		return "", err
+		return encoderPipeline{}, err
 	}
-	convert := "videoconvert"
+	bitrate, convert := c.VideoBitrate, "videoconvert"
 	if codec.Kind == Audio {
-		convert = "audioconvert"
+		bitrate, convert = c.AudioBitrate, "audioconvert"
 	}
-	return fmt.Sprintf("appsrc name=in format=time is-live=true max-buffers=3 max-bytes=0 leaky-type=downstream ! %s ! %s %s! capsfilter caps=%q"+
-		" ! appsink name=out async=false sync=false enable-last-sample=false", convert, encoder, codec.parser(), codec.frameCaps), nil
+	text := fmt.Sprintf("appsrc name=in format=time is-live=true max-buffers=3 max-bytes=0 leaky-type=downstream ! %s ! %s %s! capsfilter caps=%q"+
+		" ! appsink name=out async=false sync=false enable-last-sample=false",
+		convert, encoder.fragment(bitrate*1000, 10*c.FrameRate), codec.parser(), codec.frameCaps)
+	return encoderPipeline{name: encoder.name(), text: text}, nil
 }
 
 func causeUnlessCanceled(ctx context.Context) error {

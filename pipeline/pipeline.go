@@ -58,7 +58,9 @@ type Config struct {
 	Yields  func(uid string) bool
 	Network Network
 	Servers ICEServers
-	Log     *slog.Logger
+	// Observer, if not nil, hears of each frame.
+	Observer Observer
+	Log      *slog.Logger
 }
 
 // Signaller carries what the Pipeline has to say to a remote peer. An error
@@ -146,6 +148,9 @@ func setDefaults(c *Config) {
 	if c.StartTimeout == 0 {
 		c.StartTimeout = 10 * time.Second
 	}
+	if c.Observer == nil {
+		c.Observer = unobserved{}
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -189,7 +194,7 @@ func (p *Pipeline) planEncoders(kind Kind) error {
 	}
 	var missing error
 	for _, codec := range codecs {
-		launch, err := encoderLaunch(codec, p.config)
+		launch, err := planEncoder(codec, p.config)
 		if err == nil {
 			err = requireElements(codec.payloader)
 		}
@@ -200,7 +205,7 @@ func (p *Pipeline) planEncoders(kind Kind) error {
 			}
 			continue
 		}
-		e := newLiveEncoder(codec, launch, p.log)
+		e := newLiveEncoder(codec, launch, p.config.Observer, p.log)
 		p.encoders = append(p.encoders, e)
 		p.tracks[codec] = e.track
 	}
@@ -310,6 +315,7 @@ func (nobody) onError(error)                     {}
 
 // encode hands raw media to every encoder for it.
 func (p *Pipeline) encode(kind Kind, caps *gst.Caps, buffer *gst.Buffer) {
+	p.config.Observer.CapturedFrame(kind)
 	for _, e := range p.encoders {
 		if e.codec.Kind == kind {
 			e.encode(caps, buffer)
