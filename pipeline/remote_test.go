@@ -29,6 +29,15 @@ func (b *switchboard) find(uid string) *remote {
 	return b.remotes[uid]
 }
 
+// drop forgets a remote, with all that it has received.
+func (b *switchboard) drop(r *remote) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.remotes[r.uid] == r {
+		delete(b.remotes, r.uid)
+	}
+}
+
 func (b *switchboard) SendDescription(_ context.Context, uid string, d signalling.Description) error {
 	if r := b.find(uid); r != nil {
 		r.inbox <- signalling.Negotiation{Description: &d}
@@ -51,6 +60,7 @@ func (b *switchboard) SendCandidate(_ context.Context, uid string, c signalling.
 type remote struct {
 	t        testing.TB
 	uid      string
+	board    *switchboard
 	pipeline *Pipeline
 	pc       *webrtc.PeerConnection
 	inbox    chan signalling.Negotiation
@@ -86,7 +96,7 @@ func newRemote(t testing.TB, b *switchboard, p *Pipeline, uid string, mimeTypes 
 
 func newRemoteWith(t testing.TB, settings webrtc.SettingEngine, b *switchboard, p *Pipeline, uid string, mimeTypes ...string) *remote {
 	t.Helper()
-	r := &remote{t: t, uid: uid, pipeline: p, inbox: make(chan signalling.Negotiation, 256),
+	r := &remote{t: t, uid: uid, board: b, pipeline: p, inbox: make(chan signalling.Negotiation, 256),
 		tracks: make(chan *receivedTrack, 4), quit: make(chan struct{}), done: make(chan struct{})}
 	media := &webrtc.MediaEngine{}
 	if err := registerCodecs(media, mimeTypes); err != nil {
@@ -242,6 +252,7 @@ func (got *receivedTrack) count(packet *rtp.Packet) {
 
 // close ends the remote without a word to the pipeline.
 func (r *remote) close() {
+	r.board.drop(r)
 	close(r.quit)
 	<-r.done
 	if err := r.pc.Close(); err != nil {
