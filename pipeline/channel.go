@@ -1,6 +1,12 @@
 package pipeline
 
-import "unicode/utf8"
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+	"unicode/utf8"
+)
 
 // What may wait of the texts of one remote.
 const (
@@ -8,19 +14,67 @@ const (
 	maxTextBytes = 4 << 20
 )
 
+// How texts go out.
+const (
+	maxOutgoing = 64
+	// textPatience is how long a remote that takes no texts may hold up its
+	// sender. After that it loses them, until it takes some again.
+	textPatience = 2 * time.Second
+	// textRetry is how often a channel is tried that took no more.
+	textRetry = 20 * time.Millisecond
+)
+
 // SendText sends a text to every remote peer that has opened our data channel.
-// It does not wait, and a remote that is too slow for what is sent loses texts.
-func (p *Pipeline) SendText(text string) {
+// It waits for those that are a little behind.
+func (p *Pipeline) SendText(ctx context.Context, text string) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, peer := range p.peers {
-		peer.post(func() error {
-			if peer.bin != nil && peer.channelOpen && !peer.bin.sendText(text) {
-				peer.log.Warn("text not sent: the remote takes no more")
-			}
-			return nil
-		})
+	peers := slices.Collect(maps.Values(p.peers))
+	p.mu.Unlock()
+	for _, peer := range peers {
+		if peer.channelOpen.Load() {
+			peer.queueText(ctx, text)
+		}
 	}
+}
+
+// queueText is for one goroutine.
+func (p *Peer) queueText(ctx context.Context, text string) {
+	select {
+	case p.outgoing <- text:
+		return
+	default:
+	}
+	if p.deaf.Load() {
+		return
+	}
+	patience := time.NewTimer(textPatience)
+	defer patience.Stop()
+	select {
+	case p.outgoing <- text:
+	case <-patience.C:
+		p.deaf.Store(true)
+		p.log.Warn("texts are lost: the remote takes no more")
+	case <-p.ctx.Done():
+	case <-ctx.Done():
+	}
+}
+
+// sendText hands a text to the channel, or keeps it until that takes some again.
+func (p *Peer) sendText(text string) {
+	if p.bin.sendText(text) {
+		p.unsent = nil
+		p.deaf.Store(false)
+		return
+	}
+	p.unsent = &text
+}
+
+// textQueue gives what goes out next, or when to try again.
+func (p *Peer) textQueue() (next <-chan string, again <-chan time.Time) {
+	if p.unsent != nil {
+		return nil, time.After(textRetry)
+	}
+	return p.outgoing, nil
 }
 
 // onText takes a text that came in.
@@ -38,7 +92,7 @@ func (p *Peer) onText(text string) {
 
 func (p *Peer) onChannelOpen() {
 	p.post(func() error {
-		p.channelOpen = true
+		p.channelOpen.Store(true)
 		p.log.Debug("data channel open")
 		return nil
 	})

@@ -31,6 +31,7 @@ func (p *Peer) check() error {
 	}
 	now := time.Now()
 	p.progress.note(stats, now)
+	p.report(stats, now)
 	silence := max(now.Sub(time.UnixMilli(p.heard.Load())), now.Sub(p.progress.at))
 	limit := graceLimit
 	if p.offers {

@@ -32,6 +32,8 @@ type mline struct {
 	ssrcs    []uint32  // that it says it sends with
 	incoming *Track    // nil while nothing is received that anybody wants
 	source   *remoteSource
+
+	sent, received frameCount
 }
 
 // direction is that of RFC 3264.

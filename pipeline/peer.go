@@ -61,6 +61,7 @@ type Peer struct {
 	done      chan struct{} // closed after the last of the peer is gone
 	ops       chan func() error
 	texts     chan string // that have arrived on data channels
+	outgoing  chan string // texts for our data channel
 	born      time.Time
 	connected *time.Timer // runs until the connection is there
 
@@ -70,6 +71,10 @@ type Peer struct {
 	turn     atomic.Int32            // whether our offer goes out, see claimTurn
 	offered  atomic.Int64            // when it did, in Unix milliseconds; 0 before
 	answered atomic.Bool             // it was
+	measured atomic.Pointer[measured]
+
+	channelOpen atomic.Bool // our data channel is
+	deaf        atomic.Bool // the remote takes no texts
 
 	// Set by threads of GStreamer.
 	heard     atomic.Int64           // the last sign of life, in Unix milliseconds
@@ -92,8 +97,7 @@ type Peer struct {
 	feeding    sync.WaitGroup
 	receivers  []receiver
 	progress   progress
-
-	channelOpen bool // our data channel is
+	unsent     *string // the text that the channel did not take yet
 }
 
 // attempt is one of several to get media to a remote that had it before, or that
@@ -106,11 +110,13 @@ type attempt struct {
 
 func newPeer(p *Pipeline, uid string, offers bool, after <-chan struct{}) *Peer {
 	ctx, end := context.WithCancelCause(context.Background())
-	return &Peer{
+	peer := &Peer{
 		uid: uid, offers: offers, after: after, pipeline: p, signaller: p.signaller, log: p.log.With("peer", uid),
 		ctx: ctx, end: end, done: make(chan struct{}), ops: make(chan func() error, maxOperations),
-		texts: make(chan string, maxTexts), born: time.Now(),
+		texts: make(chan string, maxTexts), outgoing: make(chan string, maxOutgoing), born: time.Now(),
 	}
+	peer.measured.Store(&measured{report: PeerReport{UID: uid, State: stateNew.String()}})
+	return peer
 }
 
 // post queues an operation. It never blocks: a peer that is behind by more than
@@ -169,6 +175,7 @@ func (p *Peer) serve() {
 	check := time.NewTicker(checkInterval)
 	defer check.Stop()
 	for {
+		next, again := p.textQueue()
 		var err error
 		select {
 		case op := <-p.ops:
@@ -178,6 +185,10 @@ func (p *Peer) serve() {
 			err = op()
 		case text := <-p.texts:
 			p.takeText(text)
+		case text := <-next:
+			p.sendText(text)
+		case <-again:
+			p.sendText(*p.unsent)
 		case <-check.C:
 			err = p.check()
 		case <-p.ctx.Done():
@@ -258,6 +269,7 @@ const collisionTime = 5 * time.Second
 func (p *Peer) setState(state connectionState) error {
 	p.state = state
 	p.flows.Store(p.playing && state == stateConnected)
+	p.reportState()
 	p.log.Debug("connection", "state", state)
 	switch state {
 	case stateFailed, stateClosed:
@@ -306,18 +318,19 @@ func (p *Peer) send(m *mline) error {
 	p.log.Debug("sending", "kind", m.kind, "codec", m.codec.Name, "payload type", m.payload)
 	frames, feed := p.pipeline.tracks[m.codec].Subscribe(), m.feed
 	m.frames = frames
-	p.feeding.Go(func() { push(p.ctx, frames, feed) })
+	p.feeding.Go(func() { push(p.ctx, frames, feed, &m.sent) })
 	return nil
 }
 
 // push hands on frames until the peer, the track or the remote's interest ends.
-func push(ctx context.Context, frames *Subscription, to *feed) {
+func push(ctx context.Context, frames *Subscription, to *feed, count *frameCount) {
 	defer frames.Close()
 	for {
 		frame, err := frames.Next(ctx)
 		if err != nil || !to.push(frame) {
 			return
 		}
+		count.add(frame)
 	}
 }
 

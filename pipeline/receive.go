@@ -41,6 +41,7 @@ type route struct {
 	mline  int
 	track  *Track
 	source *remoteSource
+	count  *frameCount
 	codecs map[int]*Codec // by payload type
 }
 
@@ -117,7 +118,7 @@ func (p *Peer) route() {
 			continue
 		}
 		tracks = append(tracks, m.incoming)
-		to := &route{mline: m.index, track: m.incoming, source: m.source, codecs: make(map[int]*Codec)}
+		to := &route{mline: m.index, track: m.incoming, source: m.source, count: &m.received, codecs: make(map[int]*Codec)}
 		for _, payload := range m.payloads {
 			to.codecs[payload.number] = codecOf(payload, p.pipeline.config.receivable(m.kind))
 			if r.byPayload[payload.number] == nil {
@@ -164,6 +165,7 @@ func (p *Peer) onFrame(ssrc uint32, payload int, frame Frame) {
 	}
 	first := to.source.ssrc.Swap(ssrc) == 0
 	to.track.publish(frame)
+	to.count.add(frame)
 	if first && !frame.Keyframe { // whoever has subscribed waits for one
 		to.track.RequestKeyframe()
 	}

@@ -279,54 +279,6 @@ func (r *remote) renegotiate() {
 	}
 }
 
-// TestTexts exchanges texts with a remote on data channels.
-func TestTexts(t *testing.T) {
-	came := make(chan string, 10)
-	p, board := openTest(t, func(c *Config) { c.OnText = func(uid, text string) { came <- uid + ": " + text } })
-	for name, start := range map[string]func(*remote){
-		"remote-offers": func(r *remote) {
-			if _, err := r.pc.CreateDataChannel("any", nil); err != nil {
-				t.Fatal(err)
-			}
-			r.offer(webrtc.RTPCodecTypeAudio)
-		},
-		"we-offer": func(r *remote) { p.Offer(r.uid) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRemote(t, board, p, name)
-			defer r.close()
-			got := make(chan string, 10)
-			r.pc.OnDataChannel(func(c *webrtc.DataChannel) {
-				c.OnOpen(func() {
-					if err := c.SendText("hello from " + c.Label()); err != nil {
-						t.Error(err)
-					}
-				})
-				c.OnMessage(func(m webrtc.DataChannelMessage) { got <- string(m.Data) })
-			})
-			start(r)
-			if text := await(t, came); text != name+": hello from gstpeer" {
-				t.Errorf("got %q", text)
-			}
-			for deadline := time.Now().Add(20 * time.Second); ; {
-				p.SendText("grüße")
-				select {
-				case text := <-got:
-					if text != "grüße" {
-						t.Errorf("the remote got %q", text)
-					}
-					p.Remove(name)
-					return
-				case <-time.After(100 * time.Millisecond):
-				}
-				if time.Now().After(deadline) {
-					t.Fatal("the remote got nothing")
-				}
-			}
-		})
-	}
-}
-
 func await[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
 	select {

@@ -73,6 +73,7 @@ type remote struct {
 type receivedTrack struct {
 	kind  webrtc.RTPCodecType
 	codec webrtc.RTPCodecParameters
+	ssrc  webrtc.SSRC
 
 	mu                 sync.Mutex
 	packets            int
@@ -212,7 +213,7 @@ func (r *remote) take(n signalling.Negotiation) error {
 
 // receive counts what arrives on a track.
 func (r *remote) receive(track *webrtc.TrackRemote) {
-	got := &receivedTrack{kind: track.Kind(), codec: track.Codec(), keyframe: make(chan time.Time, 1), seen: make(map[uint16]bool)}
+	got := &receivedTrack{kind: track.Kind(), codec: track.Codec(), ssrc: track.SSRC(), keyframe: make(chan time.Time, 1), seen: make(map[uint16]bool)}
 	r.tracks <- got
 	for {
 		packet, _, err := track.ReadRTP()

@@ -217,6 +217,7 @@ webrtc_peer_stop (WebrtcPeer * peer)
   g_mutex_lock (&peer->owner->lock);
   peer->owner->stopping = TRUE;
   g_mutex_unlock (&peer->owner->lock);
+  interrupt_channels (peer->webrtcbin);
   gst_element_set_state (peer->pipeline, GST_STATE_NULL);
 }
 

@@ -229,7 +229,7 @@ func (w *webrtcbin) openChannel(label string) bool {
 	return C.webrtc_peer_open_channel(w.peer, strings.add(label)) != 0
 }
 
-// sendText returns false when the channel is not open or takes no more.
+// sendText returns false when the channel takes no more for the time being.
 func (w *webrtcbin) sendText(text string) bool {
 	var strings cStrings
 	defer strings.free()

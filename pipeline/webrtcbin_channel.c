@@ -54,8 +54,8 @@ webrtc_peer_open_channel (WebrtcPeer * peer, const char *label)
   return peer->channel != NULL;
 }
 
-/* Returns FALSE when the channel is not open, or the remote is so slow that
- * too much waits already. */
+/* Returns FALSE when the remote is so slow that too much waits already. What is
+ * sent on a channel that the remote has closed goes nowhere. */
 gboolean
 webrtc_peer_send_text (WebrtcPeer * peer, const char *text)
 {
@@ -65,11 +65,43 @@ webrtc_peer_send_text (WebrtcPeer * peer, const char *text)
   int state = 0;
 
   if (!peer->channel)
-    return FALSE;
+    return TRUE;
   g_object_get (peer->channel, "ready-state", &state, "buffered-amount",
       &buffered, NULL);
-  if (state != open || buffered > max_buffered)
+  if (state != open)
+    return TRUE;
+  if (buffered > max_buffered)
     return FALSE;
   g_signal_emit_by_name (peer->channel, "send-string", text);
   return TRUE;
+}
+
+static void
+for_each (GstIterator * iterator, GstIteratorForeachFunction call)
+{
+  while (gst_iterator_foreach (iterator, call, NULL) == GST_ITERATOR_RESYNC)
+    gst_iterator_resync (iterator);
+  gst_iterator_free (iterator);
+}
+
+static void
+flush_pad (const GValue * pad, gpointer unused)
+{
+  gst_pad_send_event (g_value_get_object (pad), gst_event_new_flush_start ());
+}
+
+static void
+flush_sink_pads (const GValue * element, gpointer unused)
+{
+  for_each (gst_element_iterate_sink_pads (g_value_get_object (element)),
+      flush_pad);
+}
+
+/* Wakes what waits for a remote to read: sctpenc (1.22) waits without end, and
+ * no change of its state reaches it before that. */
+void
+interrupt_channels (GstElement * webrtcbin)
+{
+  for_each (gst_bin_iterate_all_by_element_factory_name (GST_BIN (webrtcbin),
+          "sctpenc"), flush_sink_pads);
 }

@@ -45,4 +45,5 @@ void connect_signal (Owner * owner, gpointer object, const char *signal,
 
 void watch_received_media (Owner * owner, GstElement * webrtcbin);
 void watch_channels (Owner * owner, GstElement * webrtcbin);
+void interrupt_channels (GstElement * webrtcbin);
 char *stats_to_text (const GstStructure * stats);

@@ -59,7 +59,7 @@ func (w *textWriter) run(ctx context.Context) error {
 }
 
 // sendLines sends each line of a reader until ctx or the reader ends.
-func sendLines(ctx context.Context, from io.Reader, send func(string), log *slog.Logger) {
+func sendLines(ctx context.Context, from io.Reader, send func(context.Context, string), log *slog.Logger) {
 	lines := bufio.NewReaderSize(from, maxLine)
 	for ctx.Err() == nil {
 		line, tooLong, err := lines.ReadLine()
@@ -75,7 +75,7 @@ func sendLines(ctx context.Context, from io.Reader, send func(string), log *slog
 		case tooLong:
 			log.Error("line not sent: it is too long", "bytes", "more than 262144")
 		default:
-			send(string(line))
+			send(ctx, string(line))
 		}
 	}
 }
