@@ -276,6 +276,9 @@ func forceKeyframe(sink *gst.Element) bool {
 	return C.webrtc_force_keyframe((*C.GstElement)(sink.Unsafe())) != 0
 }
 
+// letWarningsThrough has GStreamer's log function called for warnings and errors.
+func letWarningsThrough() { C.gst_debug_set_default_threshold(C.GST_LEVEL_WARNING) }
+
 // webrtcbinsAlive is the number of webrtcbins that still hold memory.
 func webrtcbinsAlive() int { return int(C.webrtc_peers_alive()) }
 

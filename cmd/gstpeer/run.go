@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,6 +24,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if s == nil || err != nil {
 		return err
 	}
+	logging, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var log sync.WaitGroup
+	log.Go(func() { pipeline.LogGStreamer(logging, s.log) })
+	defer log.Wait()
+	defer stop()
 	s.texts, s.say = stdout, stdout
 	if s.flags.DataStdout {
 		s.say = stderr
