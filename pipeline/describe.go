@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -112,8 +111,8 @@ func setBundle(parsed *sdp.SessionDescription, sections []section, mids []string
 }
 
 // forRemote is what a remote is told of a description of ours: the directions
-// that m-lines really have, and the address to announce, if one was given.
-func forRemote(text string, mlines []*mline, announce netip.Addr) (string, error) {
+// that m-lines really have, and the candidates that it may know.
+func forRemote(text string, mlines []*mline, network Network) (string, error) {
 	var parsed sdp.SessionDescription
 	if err := parsed.UnmarshalString(text); err != nil {
 		return "", fmt.Errorf("description by webrtcbin: %w", err)
@@ -129,11 +128,7 @@ func forRemote(text string, mlines []*mline, announce netip.Addr) (string, error
 		if mlines[i].rejected {
 			bundle = slices.DeleteFunc(bundle, func(mid string) bool { return mid == sections[i].mid })
 		}
-		for j, a := range media.Attributes {
-			if a.Key == "candidate" {
-				media.Attributes[j].Value = announced(a.Value, announce)
-			}
-		}
+		network.tellCandidates(media)
 	}
 	setBundle(&parsed, sections, bundle)
 	told, err := parsed.Marshal()
@@ -158,20 +153,4 @@ func (m *mline) write(media *sdp.MediaDescription) {
 			return a.Key == "ssrc" || a.Key == "ssrc-group" || a.Key == "msid"
 		})
 	}
-}
-
-// announced puts an address in the place of that of a host candidate (RFC 8839,
-// section 5.1): the one that this machine is reached at from outside. Only the
-// kind of address is replaced that was given.
-func announced(candidate string, announce netip.Addr) string {
-	fields := strings.Fields(candidate)
-	if !announce.IsValid() || len(fields) < 8 || fields[7] != "host" {
-		return candidate
-	}
-	address, err := netip.ParseAddr(fields[4])
-	if err != nil || address.Is4() != announce.Is4() {
-		return candidate
-	}
-	fields[4] = announce.String()
-	return strings.Join(fields, " ")
 }

@@ -61,7 +61,7 @@ func (p *Peer) propose(kind Kind) {
 func (p *Peer) tell(d signalling.Description) error {
 	ctx, cancel := p.operation()
 	defer cancel()
-	text, err := forRemote(d.SDP, p.mlines, p.pipeline.config.Network.Announce)
+	text, err := forRemote(d.SDP, p.mlines, p.pipeline.config.Network)
 	if err != nil {
 		return err
 	}
@@ -280,7 +280,11 @@ func (p *Peer) apply() error {
 
 // sendCandidate tells the remote where we can be reached.
 func (p *Peer) sendCandidate(c signalling.Candidate) error {
-	c.Candidate = announced(c.Candidate, p.pipeline.config.Network.Announce)
+	told, tell := p.pipeline.config.Network.candidate(c.Candidate)
+	if !tell {
+		return nil
+	}
+	c.Candidate = told
 	if i := int(c.SDPMLineIndex); i < len(p.mlines) && p.mlines[i].rejected {
 		// The transport is that of the first m-line that is used.
 		c.SDPMLineIndex = uint16(max(0, slices.IndexFunc(p.mlines, func(m *mline) bool { return !m.rejected })))

@@ -132,7 +132,7 @@ set_up_ice (GstElement * webrtcbin, const WebrtcSettings * settings)
     return;
   g_object_get (ice, "agent", &agent, NULL);
   if (agent) {
-    g_object_set (agent, "upnp", FALSE, "ice-tcp", FALSE,
+    g_object_set (agent, "upnp", FALSE, "ice-tcp", settings->tcp,
         "keepalive-conncheck", TRUE, NULL);
     g_object_unref (agent);
   }

@@ -85,11 +85,12 @@ func newWebrtcbin(owner webrtcbinOwner, s settings) (*webrtcbin, error) {
 		base_time:    C.GstClockTime(s.baseTime),
 		loopback:     gboolean(onlyLoopback()),
 		relay_only:   gboolean(s.network.RelayOnly),
+		tcp:          gboolean(s.servers.needsTCP()),
 		min_port:     C.uint(s.network.MinPort),
 		max_port:     C.uint(s.network.MaxPort),
 		latency:      C.uint(s.network.latency().Milliseconds()),
-		stun_server:  strings.add(s.servers.STUN),
-		turn_servers: strings.array(s.servers.TURN),
+		stun_server:  strings.add(s.servers.stunURI()),
+		turn_servers: strings.array(s.servers.turnURIs()),
 	})
 	if peer == nil {
 		return nil, errors.New("pipeline: webrtcbin cannot be made")

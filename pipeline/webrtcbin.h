@@ -19,6 +19,7 @@ typedef struct
   GstClockTime base_time;
   gboolean loopback;            /* gather no address but this machine's own */
   gboolean relay_only;          /* of ICE candidates */
+  gboolean tcp;                 /* to TURN servers */
   unsigned min_port, max_port;  /* of UDP; 0 is any */
   unsigned latency;             /* of the receiving jitter buffers, in ms */
   const char *stun_server;      /* stun://host:port, or NULL */

@@ -27,6 +27,7 @@ const (
 type calls struct {
 	client *signalling.Client
 	media  *pipeline.Pipeline
+	ice    *iceServers
 	log    *slog.Logger
 	remote string // the other peer's name
 	ours   bool   // we call
@@ -142,6 +143,7 @@ func (c *calls) handle(ctx context.Context, r received) (over bool, err error) {
 		c.log.Warn("relay lost: a call goes on as long as its media does", "error", e.Cause)
 	case signalling.Resumed:
 		c.log.Info("relay back")
+		c.ice.relayIsBack()
 		c.media.Resume()
 	case signalling.RelayError:
 		c.log.Debug("relay", "error", e.Text)

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/gstpeer/gstpeer/internal/cli"
+	"github.com/gstpeer/gstpeer/internal/iceconfig"
 	"github.com/gstpeer/gstpeer/pipeline"
 	"github.com/gstpeer/gstpeer/signalling"
 )
@@ -37,6 +38,7 @@ type flags struct {
 	cli.TLSFlags `group:"Room"`
 
 	peeringFlags
+	networkFlags
 
 	Server   string `group:"Relay elsewhere" placeholder:"URL" help:"Relay to join instead of the built-in one: ws://HOST:PORT or wss://HOST:PORT."`
 	Token    string `group:"Relay elsewhere" placeholder:"TOKEN" help:"Token for a relay that wants one; better given in the environment, which others on this machine cannot read. Default: none."`
@@ -56,8 +58,11 @@ type settings struct {
 	relay  string // URL; empty for the built-in one
 	token  string
 	tls    *tls.Config
-	say    io.Writer // for what users are told
-	texts  io.Writer // for --data-stdout
+	// iceServers are those that flags name.
+	iceServers []iceconfig.Server
+	ice        *iceServers // in use; set by stream
+	say        io.Writer   // for what users are told
+	texts      io.Writer   // for --data-stdout
 	// tlsFlags are the built-in relay's.
 	tlsFlags cli.TLSFlags
 	log      *slog.Logger
@@ -79,10 +84,12 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 		f.checkRelay(),
 		f.checkMedia(),
 		f.checkPeering(),
+		f.checkNetwork(),
 		forFlag("room", signalling.CheckRoomID(s.room)),
 		forFlag("name", signalling.CheckUID(s.name)),
 		f.readMedia(&s.media),
 		f.readPeering(&s.media, s.room),
+		f.readNetwork(s),
 	)
 	if err != nil {
 		return nil, cli.UsageError{Err: err}

@@ -66,6 +66,9 @@ func stream(ctx context.Context, s *settings, ready func()) error {
 		return endedBy(ctx, err)
 	}
 	defer client.Close()
+	if s.ice, err = s.openICEServers(ctx); err != nil {
+		return endedBy(ctx, err)
+	}
 	all, ctx := errgroup.WithContext(ctx)
 	if s.flags.DataStdout {
 		texts := newTextWriter(s.texts, s.log)
@@ -99,6 +102,10 @@ func (s *settings) converse(ctx context.Context, client *signalling.Client, read
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() error { return media.Wait(ctx) })
 	both.Go(func() error {
+		s.ice.run(ctx, media.SetICEServers)
+		return nil
+	})
+	both.Go(func() error {
 		err := talk(ctx, media, ready)
 		if err == nil {
 			err = errOver
@@ -130,7 +137,7 @@ func (s *settings) conversation(client *signalling.Client) (talk func(context.Co
 	s.media.Record.Room = "call"
 	return func(ctx context.Context, media *pipeline.Pipeline, ready func()) error {
 		c := &calls{
-			client: client, media: media, log: s.log, ended: ended,
+			client: client, media: media, ice: s.ice, log: s.log, ended: ended,
 			remote: cmp.Or(f.Call, caller), ours: f.Call != "", asks: f.RemoteOffers, once: f.Once,
 		}
 		return c.serve(ctx, ready)
@@ -180,13 +187,13 @@ func serveRoom(ctx context.Context, client *signalling.Client, media *pipeline.P
 		if err != nil {
 			return endedBy(ctx, err)
 		}
-		handle(event, media, s.log)
+		handle(event, media, s.ice, s.log)
 	}
 }
 
 // handle takes one event of the room. A peer that comes makes us an offer; to
 // those who were there before us we made one. Without a relay media goes on.
-func handle(event signalling.Event, media *pipeline.Pipeline, log *slog.Logger) {
+func handle(event signalling.Event, media *pipeline.Pipeline, ice *iceServers, log *slog.Logger) {
 	switch e := event.(type) {
 	case signalling.PeerJoined:
 		log.Info("peer joined", "peer", e.UID)
@@ -201,9 +208,11 @@ func handle(event signalling.Event, media *pipeline.Pipeline, log *slog.Logger) 
 		log.Warn("relay lost: who watches already goes on", "error", e.Cause)
 	case signalling.Resumed:
 		log.Info("relay back, nothing has changed")
+		ice.relayIsBack()
 		media.Resume()
 	case signalling.Rejoined:
 		log.Info("relay back, room joined again", "members", len(e.Members))
+		ice.relayIsBack()
 		media.Rejoin(e.Members)
 	}
 }
