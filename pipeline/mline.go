@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // mline is one m-line of what was negotiated with a remote. Which one a track of
@@ -33,6 +34,7 @@ type mline struct {
 	incoming *Track    // nil while nothing is received that anybody wants
 	source   *remoteSource
 
+	since          time.Time // of when it was first spoken of
 	sent, received frameCount
 }
 

@@ -45,7 +45,7 @@ func (p *Peer) offer() error {
 // propose adds an m-line to our offer, if there is anything to be agreed on.
 func (p *Peer) propose(kind Kind) {
 	codecs := p.pipeline.codecs(kind)
-	m := &mline{index: len(p.mlines), kind: kind, ours: len(codecs) > 0, receives: p.pipeline.config.Receive, ssrc: newSSRC()}
+	m := &mline{index: len(p.mlines), kind: kind, ours: len(codecs) > 0, receives: p.pipeline.config.Receive, ssrc: newSSRC(), since: time.Now()}
 	m.sends = m.ours
 	if m.receives {
 		codecs = union(codecs, p.pipeline.config.receivable(kind))
@@ -208,7 +208,7 @@ func (p *Peer) follow(r remoteDescription) error {
 func (p *Peer) addMLines(r remoteDescription) {
 	for i := len(p.mlines); i < len(r.sections); i++ {
 		s := r.sections[i]
-		m := &mline{index: i, kind: s.kind, ssrc: newSSRC()}
+		m := &mline{index: i, kind: s.kind, ssrc: newSSRC(), since: time.Now()}
 		p.mlines = append(p.mlines, m)
 		switch {
 		case s.kind != "":

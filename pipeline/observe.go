@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Observer hears of each frame, to count and to measure. Its methods are called
-// on the threads that carry media: they may not block, nor call the Pipeline.
+// Observer hears of each frame, and of what becomes of peers, to count and to
+// measure. Its methods are called on the threads that carry media: they may not
+// block, nor call the Pipeline.
 type Observer interface {
 	// CapturedFrame is called for each picture and each piece of sound that a
 	// source delivers, whether it is encoded or not.
@@ -15,6 +16,15 @@ type Observer interface {
 	// GStreamer element. It took the time in it from when it got the last raw
 	// media of that frame, waiting for its turn included; 0 if that is unknown.
 	EncodedFrame(codec *Codec, encoder string, inEncoder time.Duration, keyframe bool, bytes int)
+	// Connected is called when a connection to a remote has come about, with the
+	// time from its begin.
+	Connected(after time.Duration)
+	// FirstFrame is called for the first frame of each stream that is sent, or
+	// received by anybody, with the time from when the stream was first spoken of.
+	FirstFrame(kind Kind, sent bool, after time.Duration)
+	// Ended is called for each connection that has come to its end, or never came
+	// about, with one of the errors of this package; nil when it was removed.
+	Ended(reason error)
 }
 
 // unobserved is the Observer of those who have none.
@@ -22,6 +32,9 @@ type unobserved struct{}
 
 func (unobserved) CapturedFrame(Kind)                                    {}
 func (unobserved) EncodedFrame(*Codec, string, time.Duration, bool, int) {}
+func (unobserved) Connected(time.Duration)                               {}
+func (unobserved) FirstFrame(Kind, bool, time.Duration)                  {}
+func (unobserved) Ended(error)                                           {}
 
 // maxTimed is how many raw buffers may be on their way through an encoder and
 // still be timed: two seconds of a picture, more than any live encoder holds.

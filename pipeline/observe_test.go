@@ -8,6 +8,7 @@ import (
 
 // tally is an Observer that counts.
 type tally struct {
+	unobserved
 	mu       sync.Mutex
 	captured map[Kind]int
 	encoded  map[string]encodedTally // by codec and element

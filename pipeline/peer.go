@@ -62,7 +62,6 @@ type Peer struct {
 	ops       chan func() error
 	texts     chan string // that have arrived on data channels
 	outgoing  chan string // texts for our data channel
-	born      time.Time
 	connected *time.Timer // runs until the connection is there
 
 	// Set by loop, read by others.
@@ -82,6 +81,7 @@ type Peer struct {
 	textBytes atomic.Int64           // in texts
 
 	// Owned by loop.
+	born       time.Time // when it is its turn
 	bin        *webrtcbin
 	ufrag      string                  // of the remote's description; empty before it
 	local      *sdp.SessionDescription // our offer
@@ -113,7 +113,7 @@ func newPeer(p *Pipeline, uid string, offers bool, after <-chan struct{}) *Peer 
 	peer := &Peer{
 		uid: uid, offers: offers, after: after, pipeline: p, signaller: p.signaller, log: p.log.With("peer", uid),
 		ctx: ctx, end: end, done: make(chan struct{}), ops: make(chan func() error, maxOperations),
-		texts: make(chan string, maxTexts), outgoing: make(chan string, maxOutgoing), born: time.Now(),
+		texts: make(chan string, maxTexts), outgoing: make(chan string, maxOutgoing),
 	}
 	peer.measured.Store(&measured{report: PeerReport{UID: uid, State: stateNew.String()}})
 	return peer
@@ -136,6 +136,7 @@ func (p *Peer) loop() {
 	if !p.wait() {
 		return
 	}
+	p.born = time.Now()
 	p.connected = time.AfterFunc(cmp.Or(p.attempt.timeout, p.pipeline.connectTimeout), p.takesTooLong)
 	defer p.connected.Stop()
 	if err := p.open(); err != nil {
@@ -290,6 +291,7 @@ func (p *Peer) play() error {
 		p.playing = true
 		p.connected.Stop()
 		p.heard.Store(time.Now().UnixMilli())
+		p.pipeline.config.Observer.Connected(time.Since(p.born))
 		p.log.Info("peer connected", "after", time.Since(p.born).Round(time.Millisecond))
 	}
 	p.flows.Store(true)
@@ -318,19 +320,28 @@ func (p *Peer) send(m *mline) error {
 	p.log.Debug("sending", "kind", m.kind, "codec", m.codec.Name, "payload type", m.payload)
 	frames, feed := p.pipeline.tracks[m.codec].Subscribe(), m.feed
 	m.frames = frames
-	p.feeding.Go(func() { push(p.ctx, frames, feed, &m.sent) })
+	p.feeding.Go(func() { p.push(m, frames, feed) })
 	return nil
 }
 
-// push hands on frames until the peer, the track or the remote's interest ends.
-func push(ctx context.Context, frames *Subscription, to *feed, count *frameCount) {
+// push hands on frames to the remote, and counts them.
+func (p *Peer) push(m *mline, frames *Subscription, to *feed) {
+	push(p.ctx, frames, to, func(f Frame) {
+		if m.sent.add(f) {
+			p.pipeline.config.Observer.FirstFrame(m.kind, true, time.Since(m.since))
+		}
+	})
+}
+
+// push hands on frames until ctx, the track or the interest of who takes them ends.
+func push(ctx context.Context, frames *Subscription, to *feed, pushed func(Frame)) {
 	defer frames.Close()
 	for {
 		frame, err := frames.Next(ctx)
 		if err != nil || !to.push(frame) {
 			return
 		}
-		count.add(frame)
+		pushed(frame)
 	}
 }
 

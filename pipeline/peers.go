@@ -183,8 +183,10 @@ func (p *Pipeline) forget(peer *Peer, reason error) {
 	}
 	p.mu.Unlock()
 	if removed {
+		p.config.Observer.Ended(nil)
 		return
 	}
+	p.config.Observer.Ended(reason)
 	peer.log.Info("peer ended", "reason", reason)
 	if next, again := peer.nextAttempt(reason); last && again {
 		peer.log.Info("will offer again", "in", next.delay.Round(100*time.Millisecond))

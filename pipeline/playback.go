@@ -165,7 +165,7 @@ func (p *playback) run(ctx context.Context, tracks []*Track) error {
 		frames := track.Subscribe()
 		workers.Go(func() {
 			defer release(in.Object)
-			push(ctx, frames, feedOf(in), new(frameCount))
+			push(ctx, frames, feedOf(in), func(Frame) {})
 		})
 	}
 	<-ctx.Done()

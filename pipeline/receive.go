@@ -42,6 +42,7 @@ type route struct {
 	track  *Track
 	source *remoteSource
 	count  *frameCount
+	since  time.Time
 	codecs map[int]*Codec // by payload type
 }
 
@@ -118,7 +119,7 @@ func (p *Peer) route() {
 			continue
 		}
 		tracks = append(tracks, m.incoming)
-		to := &route{mline: m.index, track: m.incoming, source: m.source, count: &m.received, codecs: make(map[int]*Codec)}
+		to := &route{mline: m.index, track: m.incoming, source: m.source, count: &m.received, since: m.since, codecs: make(map[int]*Codec)}
 		for _, payload := range m.payloads {
 			to.codecs[payload.number] = codecOf(payload, p.pipeline.config.receivable(m.kind))
 			if r.byPayload[payload.number] == nil {
@@ -165,7 +166,9 @@ func (p *Peer) onFrame(ssrc uint32, payload int, frame Frame) {
 	}
 	first := to.source.ssrc.Swap(ssrc) == 0
 	to.track.publish(frame)
-	to.count.add(frame)
+	if to.count.add(frame) {
+		p.pipeline.config.Observer.FirstFrame(to.track.Codec.Kind, false, time.Since(to.since))
+	}
 	if first && !frame.Keyframe { // whoever has subscribed waits for one
 		to.track.RequestKeyframe()
 	}

@@ -25,6 +25,8 @@ type PeerReport struct {
 // StreamReport is how one stream of media is, as it was at the last check, two
 // seconds ago at most.
 type StreamReport struct {
+	// MLine is the index of its m-line: there is one stream each way on it.
+	MLine int
 	Kind  Kind
 	Codec string
 	// Sent is false for what is received.
@@ -47,11 +49,12 @@ type StreamReport struct {
 // frameCount counts the frames of one stream.
 type frameCount struct{ frames, keyframes atomic.Uint64 }
 
-func (c *frameCount) add(f Frame) {
-	c.frames.Add(1)
+// add says whether this is the first one.
+func (c *frameCount) add(f Frame) (first bool) {
 	if f.Keyframe {
 		c.keyframes.Add(1)
 	}
+	return c.frames.Add(1) == 1
 }
 
 // Reports tells how each remote peer is, in the order of their uids.
@@ -135,7 +138,7 @@ func (s statistics) sent(m *mline) StreamReport {
 		jitter = time.Duration(theirs.number("gst-rtpsource-stats.rb-jitter")) * time.Second / time.Duration(rate)
 	}
 	return StreamReport{
-		Kind: m.kind, Codec: m.codec.Name, Sent: true,
+		MLine: m.index, Kind: m.kind, Codec: m.codec.Name, Sent: true,
 		Packets: out.number("packets-sent"), Bytes: out.number("bytes-sent"),
 		Lost: theirs.signed("packets-lost"), RoundTrip: theirs.seconds("round-trip-time"), Jitter: jitter,
 		NACKs: out.number("nack-count"), PLIs: out.number("pli-count"), FIRs: out.number("fir-count"),
@@ -157,7 +160,7 @@ func (s statistics) received(m *mline, c Config) StreamReport {
 		}
 	}
 	return StreamReport{
-		Kind: m.kind, Codec: codec.Name,
+		MLine: m.index, Kind: m.kind, Codec: codec.Name,
 		Packets: in.number("packets-received"), Bytes: in.number("bytes-received"),
 		Lost: in.signed("packets-lost"), Jitter: in.seconds("jitter"),
 		NACKs: in.number("nack-count"), PLIs: in.number("pli-count"), FIRs: in.number("fir-count"),

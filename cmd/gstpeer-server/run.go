@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gstpeer/gstpeer/internal/cli"
+	"github.com/gstpeer/gstpeer/internal/monitor"
 	"github.com/gstpeer/gstpeer/server"
 	"github.com/gstpeer/gstpeer/server/certificate"
 	"github.com/gstpeer/gstpeer/server/metrics"
@@ -41,7 +42,8 @@ func runRelay(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return err
 	}
 	log := flags.Logger(stderr)
-	measured := metrics.New()
+	registry := monitor.NewRegistry()
+	measured := metrics.New(registry)
 	keys, keySet, err := flags.keys(log)
 	if err != nil {
 		return cli.UsageError{Err: err}
@@ -59,7 +61,7 @@ func runRelay(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
-	stopMetrics, err := flags.serveMetrics(relay, measured.Handler(), stdout, log)
+	stopMetrics, err := monitor.Serve(flags.Metrics, monitor.Answers{Metrics: registry, Health: relay.Handler(), Ready: relay.Handler()}, stdout, log)
 	if err != nil {
 		return err
 	}

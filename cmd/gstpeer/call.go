@@ -33,6 +33,7 @@ type calls struct {
 	ours   bool   // we call
 	asks   bool   // and have the other peer offer
 	once   bool
+	ready  *readiness
 	ended  <-chan error // why media has ended, if that was by itself
 
 	on     bool        // there is a call
@@ -62,6 +63,7 @@ func (c *calls) serve(ctx context.Context, ready func()) error {
 			return endedBy(ctx, err)
 		}
 	}
+	c.ready.set("")
 	ready()
 	events := c.events(ctx)
 	for {
@@ -132,6 +134,7 @@ func (c *calls) call(ctx context.Context) error {
 
 // handle takes one event. It reports true when there is nothing more to do.
 func (c *calls) handle(ctx context.Context, r received) (over bool, err error) {
+	c.ready.note(r.event)
 	switch e := r.event.(type) {
 	case nil:
 		return true, r.err

@@ -45,6 +45,7 @@ type flags struct {
 	CAFile   string `group:"Relay elsewhere" name:"ca-file" placeholder:"FILE" help:"PEM file of the authority that signed the relay's certificate, beside the system's."`
 	Insecure bool   `group:"Relay elsewhere" help:"Do not check the relay's certificate: anybody on the way can then watch and replace the stream."`
 
+	monitorFlags
 	cli.LogFlags `group:"Log"`
 }
 
@@ -62,7 +63,8 @@ type settings struct {
 	iceServers []iceconfig.Server
 	ice        *iceServers // in use; set by stream
 	say        io.Writer   // for what users are told
-	texts      io.Writer   // for --data-stdout
+	watching   watching
+	texts      io.Writer // for --data-stdout
 	// tlsFlags are the built-in relay's.
 	tlsFlags cli.TLSFlags
 	log      *slog.Logger

@@ -33,6 +33,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if s.flags.DataStdout {
 		s.say = stderr
 	}
+	stopWatching, err := s.startWatching()
+	if err != nil {
+		return err
+	}
+	defer stopWatching()
 	if s.relay != "" {
 		return stream(ctx, s, func() { fmt.Fprintf(s.say, "%s at %s\n", s.doing(), s.relay) })
 	}
@@ -96,6 +101,7 @@ func (s *settings) converse(ctx context.Context, client *signalling.Client, read
 		return endedBy(ctx, err)
 	}
 	defer media.Close()
+	s.watching.watch(media)
 	if s.flags.DataStdin {
 		go sendLines(ctx, os.Stdin, media.SendText, s.log) // nothing can end its wait but the program's end
 	}
@@ -137,7 +143,7 @@ func (s *settings) conversation(client *signalling.Client) (talk func(context.Co
 	s.media.Record.Room = "call"
 	return func(ctx context.Context, media *pipeline.Pipeline, ready func()) error {
 		c := &calls{
-			client: client, media: media, ice: s.ice, log: s.log, ended: ended,
+			client: client, media: media, ice: s.ice, log: s.log, ended: ended, ready: &s.watching.ready,
 			remote: cmp.Or(f.Call, caller), ours: f.Call != "", asks: f.RemoteOffers, once: f.Once,
 		}
 		return c.serve(ctx, ready)
@@ -178,6 +184,7 @@ func serveRoom(ctx context.Context, client *signalling.Client, media *pipeline.P
 	if err != nil {
 		return endedBy(ctx, err)
 	}
+	s.watching.ready.set("")
 	ready()
 	for _, uid := range members {
 		media.Offer(uid)
@@ -187,6 +194,7 @@ func serveRoom(ctx context.Context, client *signalling.Client, media *pipeline.P
 		if err != nil {
 			return endedBy(ctx, err)
 		}
+		s.watching.ready.note(event)
 		handle(event, media, s.ice, s.log)
 	}
 }

@@ -2,26 +2,22 @@
 package metrics
 
 import (
-	"net/http"
-
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/gstpeer/gstpeer/server"
 )
 
-// Metrics are those of one relay, and of the Go runtime. The relay gets
-// RelayTime by its Config, and is then given to Watch.
+// Metrics are those of one relay, which gets RelayTime by its Config, and is then
+// given to Watch.
 type Metrics struct {
 	// RelayTime is how long messages are on their way through the relay.
 	RelayTime server.Observer
 
-	registry *prometheus.Registry
+	registry prometheus.Registerer
 }
 
 // New makes metrics that no relay has yet.
-func New() *Metrics {
+func New(registry prometheus.Registerer) *Metrics {
 	relayTime := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "gstpeer_relay_seconds",
 		Help: "Time from the arrival of a message to its writing to another peer, of every 16th message.",
@@ -29,23 +25,13 @@ func New() *Metrics {
 		// and none waits much longer for a peer that is to come back.
 		Buckets: prometheus.ExponentialBuckets(16e-6, 4, 12),
 	})
-	m := &Metrics{RelayTime: relayTime, registry: prometheus.NewRegistry()}
-	m.registry.MustRegister(
-		relayTime,
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
-	return m
+	registry.MustRegister(relayTime)
+	return &Metrics{RelayTime: relayTime, registry: registry}
 }
 
 // Watch adds the relay's own figures. It may be called once.
 func (m *Metrics) Watch(relay *server.Server) {
 	m.registry.MustRegister(collector{relay})
-}
-
-// Handler answers with the metrics.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
 // collector asks the relay when it is asked itself.
