@@ -111,6 +111,9 @@ func (b *Tab) listen(event any) {
 		line = strings.Join(words, " ")
 	case *runtime.EventExceptionThrown:
 		line = "exception " + e.ExceptionDetails.Text
+		if e.ExceptionDetails.Exception != nil {
+			line += " " + e.ExceptionDetails.Exception.Description
+		}
 	default:
 		return
 	}

@@ -1,12 +1,15 @@
 // Puts the page together: the room named by `?room=` on one side, the page on
-// the other.
+// the other. `?name=` is the name to publish under, and `&publish` opens the
+// dialog for it at once.
 
 import { Ice } from './ice.js';
 import { Page } from './page.js';
+import { Publishing } from './publish.js';
 import { Room } from './room.js';
-import { newUid, takeToken } from './token.js';
+import { newName, newSecret, newUid, takeToken } from './token.js';
 
-const name = new URLSearchParams(location.search).get('room') || 'demo';
+const parameters = new URLSearchParams(location.search);
+const name = parameters.get('room') || 'demo';
 const token = takeToken();
 
 // Relative to the page, so that all may live under a path of a reverse proxy.
@@ -18,9 +21,17 @@ function atRelay(path) {
   return url;
 }
 
-const relay = atRelay('ws?role=viewer');
-relay.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
+// The relay keeps the place of somebody who publishes, for whom a break of the
+// connection would be one for all others.
+function relayUrl(publishes) {
+  const url = atRelay('ws');
+  url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
+  url.searchParams.set(...(publishes ? ['resume', newSecret()] : ['role', 'viewer']));
+  return url;
+}
+
 const ice = new Ice(atRelay('api/ice'));
+const relay = relayUrl(false);
 
 // What a shell takes as one word without quotes.
 const quoted = (word) => (/^[\w.,:@%+/-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
@@ -29,24 +40,48 @@ const page = new Page({
   room: name,
   command: `gstpeer --server ${relay.protocol}//${relay.host} --room ${quoted(name)}`,
   retry: () => room.nudge(),
+  publish: () => publishing.open(),
+  enter: () => room.enter(),
 });
 
-const room = new Room(relay.href, name, {
+const room = new Room(name, {
+  relayUrl: (publishes) => relayUrl(publishes).href,
   configuration: () => ice.configuration,
   newUid: () => newUid(token),
   prepare: (uid) => ice.refresh(uid),
   relay: (state, reason) => page.showRelay(state, reason),
   changed: (member) => page.show(member),
   removed: (member) => page.remove(member),
+  text: ({ uid }, text) => dispatchEvent(new CustomEvent('gstpeermessage', { detail: { peer: uid, text } })),
+});
+
+const publishing = new Publishing({
+  room,
+  roomName: name,
+  name: parameters.get('name') || newName(token),
+  changed: () => page.showPublishing(publishing.active),
+  leave: () => {
+    room.close();
+    publishing.end();
+    ice.close();
+    page.showRelay('left');
+  },
 });
 
 // For whoever embeds or diagnoses the page, in the console: `gstpeer.peers()`
-// lists the members of the room, each as `{uid, state, stats()}`, where stats()
-// promises the entries of a getStats report as an array.
+// lists the members of the room, each as `{uid, state, stats(), send(text)}`,
+// where stats() promises the entries of a getStats report as an array, and send()
+// tells whether the text is on its way. A text that arrives is an event
+// `gstpeermessage` of the window, with `{peer, text}` as its detail.
+const exposed = (member) => ({
+  uid: member.uid,
+  state: member.state,
+  stats: () => member.getStats(),
+  send: (text) => member.sendText(String(text)),
+});
+
 Object.defineProperty(globalThis, 'gstpeer', {
-  value: Object.freeze({
-    peers: () => room.members.map((member) => ({ uid: member.uid, state: member.state, stats: () => member.getStats() })),
-  }),
+  value: Object.freeze({ peers: () => room.members.map(exposed) }),
 });
 
 function returned() {
@@ -67,6 +102,9 @@ if (globalThis.RTCPeerConnection) {
   document.addEventListener('visibilitychange', returned);
   addEventListener('pagehide', leave);
   addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
+  if (parameters.has('publish')) {
+    publishing.open();
+  }
 } else {
   page.showRelay('unsupported');
 }

@@ -7,24 +7,30 @@ import { Tile } from './tile.js';
 const short = (text) => (text.length > 100 ? `${text.slice(0, 100)}…` : text);
 const byId = (id) => document.getElementById(id);
 
-// Page shows one tile for each member, and a notice while there is none.
+// Page shows one tile for each member that has something to show, and a notice
+// while there is none.
 export class Page {
   #room;
   #command;
   #stage = byId('stage');
   #tiles = new Map();
+  #watchers = new Set(); // uids of members that only receive
+  #publishes = false;
   #announced = new Map();
   #relay = 'connecting';
   #reason = '';
 
   // `command` starts a sender for this room; `retry()` is called when the user
-  // does not want to wait for the relay any longer.
-  constructor({ room, command, retry }) {
+  // does not want to wait for the relay any longer, `publish()` when the user
+  // wants to, and `enter()` to come back after showRelay('left').
+  constructor({ room, command, retry, publish, enter }) {
     this.#room = room;
     this.#command = command;
     document.title = `${room} · gstpeer`;
     byId('room').textContent = room;
     byId('retry').addEventListener('click', retry);
+    byId('publish').addEventListener('click', publish);
+    byId('return').addEventListener('click', enter);
     byId('sound').addEventListener('click', () => this.#turnSoundOn());
     new ResizeObserver(() => this.#arrange()).observe(this.#stage);
     document.addEventListener('keydown', (event) => this.#keyPressed(event));
@@ -33,7 +39,10 @@ export class Page {
 
   show(member) {
     const tile = this.#tiles.get(member.uid);
-    if (tile) {
+    this.#countWatcher(member);
+    if (!member.shown) {
+      this.#removeTile(member.uid);
+    } else if (tile) {
       tile.update();
     } else {
       this.#add(member);
@@ -41,14 +50,18 @@ export class Page {
   }
 
   remove({ uid }) {
-    this.#tiles.get(uid)?.remove();
-    this.#tiles.delete(uid);
-    this.#announced.delete(uid);
-    this.#arrange();
+    this.#watchers.delete(uid);
+    this.#removeTile(uid);
     this.#show();
   }
 
-  // showRelay takes Signalling's states, and 'unsupported'.
+  // showPublishing tells whether we publish.
+  showPublishing(publishes) {
+    this.#publishes = publishes;
+    this.#show();
+  }
+
+  // showRelay takes Signalling's states, 'unsupported', and 'left' after us.
   showRelay(state, reason = '') {
     if (state === 'connecting' && this.#relay === 'lost') {
       return; // one of many attempts; it is still lost
@@ -73,6 +86,28 @@ export class Page {
     tile.update();
   }
 
+  #removeTile(uid) {
+    if (this.#tiles.has(uid)) {
+      this.#tiles.get(uid).remove();
+      this.#tiles.delete(uid);
+      this.#announced.delete(uid);
+      this.#arrange();
+      this.#show();
+    }
+  }
+
+  #countWatcher({ uid, watches, state }) {
+    const before = this.#watchers.size;
+    if (watches && state !== 'ended') {
+      this.#watchers.add(uid);
+    } else {
+      this.#watchers.delete(uid);
+    }
+    if (this.#watchers.size !== before) {
+      this.#show();
+    }
+  }
+
   #tileChanged(uid, tile) {
     if (this.#announced.get(uid) !== tile.state) {
       this.#announced.set(uid, tile.state);
@@ -93,6 +128,8 @@ export class Page {
   #show() {
     document.body.dataset.relay = this.#relay;
     byId('retry').hidden = this.#relay !== 'lost';
+    byId('publish').hidden = this.#publishes || !['joined', 'lost'].includes(this.#relay);
+    document.body.toggleAttribute('data-publishes', this.#publishes);
     byId('sound').hidden = ![...this.#tiles.values()].some(({ soundRefused }) => soundRefused);
     byId('summary').textContent = this.#summary();
     this.#showNotice();
@@ -112,15 +149,14 @@ export class Page {
   #count() {
     const live = [...this.#tiles.values()].filter(({ state }) => state === 'live').length;
     const all = this.#tiles.size;
-    if (all === 0) {
-      return '';
-    }
     const senders = all === 1 ? '1 sender' : `${all} senders`;
-    return live === all ? senders : `${live} of ${senders} live`;
+    const parts = [live === all ? senders : `${live} of ${senders} live`, `${this.#watchers.size} watching`];
+    return [all > 0 && parts[0], this.#publishes && parts[1]].filter(Boolean).join(' · ');
   }
 
   #showNotice() {
-    const notice = this.#tiles.size === 0 || this.#relay === 'refused' ? this.#notice() : null;
+    const notice = this.#tiles.size === 0 || ['refused', 'left'].includes(this.#relay) ? this.#notice() : null;
+    byId('return').hidden = this.#relay !== 'left';
     byId('notice').hidden = !notice;
     if (notice) {
       byId('notice-title').textContent = notice.title;
@@ -133,7 +169,11 @@ export class Page {
   #notice() {
     switch (this.#relay) {
       case 'joined':
-        return { title: `Waiting for a sender in room ${this.#room}`, text: 'Start one with:', command: this.#command };
+        return this.#publishes
+          ? { title: `You publish in room ${this.#room}`, text: 'Whoever comes sees and hears you. Nobody else publishes yet.' }
+          : { title: `Waiting for a sender in room ${this.#room}`, text: 'Publish from here, or start one with:', command: this.#command };
+      case 'left':
+        return { title: `You left room ${this.#room}`, text: 'Nothing is sent or received any more.' };
       case 'lost':
         return { title: 'The relay is out of reach', text: 'This page goes on trying by itself.' };
       case 'refused':
@@ -160,7 +200,7 @@ export class Page {
   }
 
   #keyPressed(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest?.('dialog, input, select')) {
       return;
     }
     const actions = { f: 'toggleFullscreen', i: 'toggleFigures', m: 'toggleSound' };

@@ -1,73 +1,189 @@
-// The room as this viewer sees it: the members by name, kept in step with what
-// the relay tells.
+// The room as this page sees it: the members by name, kept in step with what
+// the relay tells. We are in it as a viewer, or as a full member that publishes.
 
 import { Member } from './member.js';
-import { Signalling } from './signalling.js';
+import { Membership } from './membership.js';
 
 const endedShown = 30_000; // ms that a member stays to be seen after its end
+const handover = 8_000; // ms for pictures to come by a new membership
 
 // Room calls its handlers:
 //   relay(state, reason)  as Signalling's state
 //   changed(member)       a member is new, or its state or stream changed
 //   removed(member)       its end has been shown long enough
-// and asks for what Signalling and Member want to know.
+//   text(member, text)    a member said something on a data channel
+// and asks for what Signalling and Member want to know, and for
+//   relayUrl(publishes)   where the relay takes a viewer or a full member
 export class Room {
+  #name;
   #members = new Map();
   #removals = new Map();
-  #configuration;
+  #options;
   #handlers;
-  #signalling;
+  #membership = null; // by which we are in the room
+  #successor = null; // about to take its place
+  #former = null; // whose place was taken, until what it negotiated is replaced
+  #formerTimer = null;
 
-  constructor(url, name, { configuration, newUid, prepare, ...handlers }) {
-    this.#configuration = configuration;
+  constructor(name, { relayUrl, configuration, newUid, prepare, ...handlers }) {
+    this.#name = name;
+    this.#options = { relayUrl, configuration, newUid, prepare };
     this.#handlers = handlers;
-    this.#signalling = new Signalling(url, name, {
-      newUid,
-      prepare,
-      state: (state, reason) => this.#relayChanged(state, reason),
-      members: (uids) => this.#entered(uids),
-      joined: (uid) => this.#member(uid).joined(),
-      left: (uid) => this.#members.get(uid)?.left(),
-      message: (uid, text) => this.#members.get(uid)?.receive(text),
-    });
   }
 
   get members() {
     return [...this.#members.values()];
   }
 
-  enter() {
-    this.#signalling.connect();
+  get publishes() {
+    return Boolean(this.#membership?.outgoing);
   }
 
+  get uid() {
+    return this.#membership?.uid;
+  }
+
+  enter() {
+    this.#membership = this.#register(this.#options.newUid, null);
+    this.#membership.connect();
+  }
+
+  // publish makes us a full member of that name that sends `outgoing`, without a
+  // break in what we see. It rejects with the relay's words if that fails, and
+  // we are what we were.
+  publish(uid, outgoing) {
+    return this.#become(this.#register(this.#names(uid), outgoing));
+  }
+
+  // stopPublishing makes us a viewer again, whatever the relay says.
+  stopPublishing() {
+    return this.#become(this.#register(this.#options.newUid, null));
+  }
+
+  // outgoingChanged: what we publish has other tracks now.
+  outgoingChanged() {
+    if (this.publishes) {
+      this.members.forEach((member) => member.outgoingChanged());
+    }
+  }
+
+  // nudge says that the network or the page just came back.
   nudge() {
-    this.#signalling.nudge();
+    this.#membership?.nudge();
+    this.members.forEach((member) => member.hurry());
   }
 
   close() {
-    this.#signalling.close();
+    this.#dropFormer();
+    this.#successor?.close();
+    this.#membership?.close();
+    this.#successor = this.#membership = null;
     this.members.forEach((member) => this.#remove(member));
   }
 
-  #relayChanged(state, reason) {
+  #register(newUid, outgoing) {
+    const { relayUrl, prepare } = this.#options;
+    const membership = new Membership(relayUrl(outgoing !== null), this.#name, {
+      outgoing,
+      newUid,
+      chosen: outgoing !== null,
+      prepare,
+      hurried: () => this.#waits,
+      state: (by, state, reason) => this.#relayChanged(by, state, reason),
+      members: (by, uids) => by === this.#membership && this.#entered(uids),
+      joined: (by, uid) => this.#heeds(by, uid) && this.#member(uid).joined(),
+      left: (by, uid) => this.#heeds(by, uid) && this.#members.get(uid)?.left(),
+      message: (by, uid, text) => this.#heeds(by, uid) && this.#members.get(uid)?.receive(text),
+    });
+    return membership;
+  }
+
+  // Who publishes keeps its name as long as there is hope that what holds it is
+  // its own past.
+  #names(uid) {
+    let refusals = 0;
+    return () => (refusals++ < 8 ? uid : `${uid}-${refusals}`);
+  }
+
+  // Nothing is to be taken from a former membership, or from ourselves.
+  #heeds(by, uid) {
+    return by === this.#membership && uid !== this.#former?.uid && uid !== this.#successor?.uid;
+  }
+
+  // Somebody waits for a picture.
+  get #waits() {
+    return this.#members.size === 0 || this.members.some(({ state }) => state !== 'live' && state !== 'watching');
+  }
+
+  #become(successor) {
+    this.#successor?.close();
+    this.#successor = successor;
+    if (successor.uid === this.#membership.uid) {
+      this.#membership.close(); // a token may allow one name only
+    }
+    return new Promise((resolve, reject) => {
+      successor.settle = (refusal) => (refusal === null ? resolve() : reject(new Error(refusal)));
+      successor.connect();
+    });
+  }
+
+  #relayChanged(by, state, reason) {
+    if (by === this.#successor && state !== 'connecting') {
+      this.#successorChanged(by, state, reason);
+    }
+    if (by !== this.#membership) {
+      return;
+    }
     if (state === 'lost') {
       this.members.forEach((member) => member.unreachable());
     }
     this.#handlers.relay(state, reason);
   }
 
+  #successorChanged(successor, state, reason) {
+    this.#successor = null;
+    if (state === 'joined' || successor.outgoing === null) {
+      this.#dropFormer();
+      this.#former = this.#membership;
+      this.#membership = successor;
+      this.#formerTimer = setTimeout(() => this.#dropFormer(), handover);
+      successor.settle(null);
+      return;
+    }
+    successor.close();
+    if (successor.uid === this.#membership.uid) {
+      this.#membership.connect();
+    }
+    successor.settle(state === 'lost' ? 'the relay is out of reach' : reason);
+  }
+
+  #dropFormer() {
+    clearTimeout(this.#formerTimer);
+    this.#former?.close();
+    this.#former = null;
+  }
+
   #entered(uids) {
-    this.members.filter(({ uid }) => !uids.includes(uid)).forEach((member) => member.missing());
-    uids.forEach((uid) => this.#member(uid).found());
+    const others = uids.filter((uid) => this.#heeds(this.#membership, uid));
+    this.members.filter(({ uid }) => !others.includes(uid)).forEach((member) => member.missing());
+    others.forEach((uid) => this.#member(uid).found());
+    this.#handOver();
+  }
+
+  #handOver() {
+    if (this.#former && !this.members.some((member) => member.reliesOn(this.#former))) {
+      this.#dropFormer();
+    }
   }
 
   #member(uid) {
     let member = this.#members.get(uid);
     if (!member) {
       member = new Member(uid, {
-        configuration: this.#configuration,
-        send: (to, negotiation) => this.#signalling.send(to, negotiation),
+        configuration: this.#options.configuration,
+        via: () => this.#membership,
         changed: () => this.#memberChanged(member),
+        text: (text) => this.#handlers.text(member, text),
       });
       this.#members.set(uid, member);
       this.#handlers.changed(member);
@@ -83,7 +199,11 @@ export class Room {
     } else if (!this.#removals.has(uid)) {
       this.#removals.set(uid, setTimeout(() => this.#remove(member), endedShown));
     }
+    if (state === 'reconnecting') {
+      this.#membership?.check(); // the relay may be gone the same way
+    }
     this.#handlers.changed(member);
+    this.#handOver();
   }
 
   #remove(member) {

@@ -12,6 +12,21 @@ export function sameConnection(a, b) {
   return sessionId(a) === sessionId(b) || userFragment(a) === userFragment(b);
 }
 
+// sendsMedia tells what a description says about its author: true if it sends,
+// false if it receives only, null if nothing is agreed on.
+export function sendsMedia(sdp) {
+  const [session, ...sections] = sdp.split(/^m=/m);
+  const directions = sections
+    .filter((section) => /^(audio|video) (?!0 )/.test(section))
+    .map((section) => direction(section) ?? direction(session) ?? 'sendrecv');
+  if (directions.some((one) => one === 'sendrecv' || one === 'sendonly')) {
+    return true;
+  }
+  return directions.includes('recvonly') ? false : null;
+}
+
+const direction = (part) => part.match(/^a=(sendrecv|sendonly|recvonly|inactive)\s*$/m)?.[1];
+
 // Repair and redundancy formats carry no media of their own.
 const notCodecs = new Set(['RTX', 'RED', 'ULPFEC', 'FLEXFEC-03', 'CN', 'TELEPHONE-EVENT']);
 

@@ -4,18 +4,28 @@
 import { Backoff } from './backoff.js';
 import { hello, joinRoom, listRoom, parse, toMember } from './protocol.js';
 
+// A packet that begins a connection is sent again after one and three seconds. A
+// network that is back serves the next attempt sooner than an old one.
+const openLimit = 3_500;
+const shortOpenings = 10; // attempts with that limit in a row, then a patient one
 const answerLimit = 10_000; // for the relay to accept us, then for any answer
+const checkLimit = 3_000; // for an answer where the network may be gone
 const probeInterval = 25_000;
+const hurriedPause = 1_000; // ms between two attempts at most while somebody waits
+const hurriedFor = 60_000; // ms after the loss
+const freshAttempt = 1_000; // ms in which an attempt is not given up for a new one
 
 // Signalling calls its handlers:
 //   state(state, reason)  'connecting', 'joined', 'lost' (it tries again by
 //                         itself) or 'refused' (it does not)
 //   members(uids)         who was in the room when we joined it
 //   joined(uid), left(uid), message(uid, text)
-// and asks its owner for two things:
-//   newUid()              a name that may be free
+// and asks its owner for three things:
+//   newUid()              a name that may be free; when `chosen` is true, the first
+//                         one is somebody's choice, and refused if it is taken
 //   prepare(uid)          what has to be done before joining, side by side with
 //                         the connecting; rejects with why we may not join
+//   hurried()             whether somebody waits for the relay
 export class Signalling {
   uid;
   #url;
@@ -24,6 +34,11 @@ export class Signalling {
   #backoff = new Backoff();
   #socket = null;
   #joined = false;
+  #everJoined = false;
+  #checking = false;
+  #lostAt = null;
+  #attempts = 0; // since we were joined
+  #attemptAt = 0;
   #prepared = null;
   #retryTimer = null;
   #limitTimer = null;
@@ -38,13 +53,19 @@ export class Signalling {
 
   connect() {
     this.#clearTimers();
+    this.#dropSocket();
+    this.#attempts += 1;
+    this.#attemptAt = performance.now();
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
     this.#handlers.state('connecting');
-    this.#expectAnswer();
+    this.#expectAnswer(this.#attempts % shortOpenings === 0 ? answerLimit : openLimit);
     this.#prepared = this.#handlers.prepare(this.uid);
     this.#prepared.catch(({ message }) => this.#joined || this.#refuse(message));
-    socket.onopen = () => socket.send(hello(this.uid));
+    socket.onopen = () => {
+      this.#expectAnswer(answerLimit);
+      socket.send(hello(this.uid));
+    };
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = () => this.#lost();
   }
@@ -58,10 +79,19 @@ export class Signalling {
   // nudge says that the network or the page just came back: do not sit out a
   // waiting time, and do not trust a connection that may have died unnoticed.
   nudge() {
-    if (this.#retryTimer !== null) {
+    if (this.#joined) {
+      this.check();
+    } else if (this.#retryTimer !== null || (this.#socket && performance.now() - this.#attemptAt > freshAttempt)) {
       this.connect();
-    } else if (this.#joined) {
-      this.#probe();
+    }
+  }
+
+  // check finds out soon whether the relay can still be reached.
+  check() {
+    if (this.#joined && !this.#checking) {
+      this.#checking = true;
+      this.#socket.send(listRoom());
+      this.#expectAnswer(checkLimit);
     }
   }
 
@@ -73,6 +103,7 @@ export class Signalling {
   #receive(text) {
     clearTimeout(this.#limitTimer);
     this.#limitTimer = null;
+    this.#checking = false;
     const message = parse(text);
     if (this.#joined) {
       this.#receiveInRoom(message);
@@ -81,18 +112,29 @@ export class Signalling {
     }
   }
 
-  #receiveBeforeRoom({ type, members, reason }) {
+  #receiveBeforeRoom(message) {
+    const { type, members, reason } = message;
     if (type === 'hello') {
       this.#join(this.#socket);
-    } else if (type === 'room') {
-      this.#joined = true;
-      this.#backoff.succeeded();
-      this.#probeTimer = setInterval(() => this.#probe(), probeInterval);
-      this.#handlers.state('joined');
-      this.#handlers.members(members);
+    } else if (type === 'room' || type === 'list') {
+      this.#entered(members);
+    } else if (type === 'error' && reason === 'invalid msg, already in room') {
+      this.#socket.send(listRoom()); // the relay had kept our place
     } else if (type === 'error') {
       this.#refuse(reason);
+    } else {
+      this.#receiveInRoom(message); // what came to that place meanwhile
     }
+  }
+
+  #entered(members) {
+    this.#joined = this.#everJoined = true;
+    this.#attempts = 0;
+    this.#lostAt = null;
+    this.#backoff.succeeded();
+    this.#probeTimer = setInterval(() => this.#probe(), probeInterval);
+    this.#handlers.state('joined');
+    this.#handlers.members(members);
   }
 
   #receiveInRoom({ type, uid, message, reason }) {
@@ -109,7 +151,7 @@ export class Signalling {
   }
 
   async #join(socket) {
-    this.#expectAnswer();
+    this.#expectAnswer(answerLimit);
     await this.#prepared.catch(() => {}); // connect handles it
     if (socket === this.#socket) {
       socket.send(joinRoom(this.#room));
@@ -117,7 +159,7 @@ export class Signalling {
   }
 
   #refuse(reason) {
-    if (reason === 'invalid peer uid') {
+    if (reason === 'invalid peer uid' && (this.#everJoined || !this.#handlers.chosen)) {
       // Our own past still holds the name at a relay that does not check.
       this.uid = this.#handlers.newUid();
       this.#lost();
@@ -130,8 +172,15 @@ export class Signalling {
   #lost() {
     this.#clearTimers();
     this.#dropSocket();
-    this.#retryTimer = setTimeout(() => this.connect(), this.#backoff.next());
+    this.#lostAt ??= performance.now();
+    this.#retryTimer = setTimeout(() => this.connect(), this.#pause());
     this.#handlers.state('lost');
+  }
+
+  #pause() {
+    const pause = this.#backoff.next();
+    const hurried = performance.now() - this.#lostAt < hurriedFor && this.#handlers.hurried();
+    return hurried ? Math.min(pause, hurriedPause * Math.random()) : pause;
   }
 
   // A browser cannot ping. The member list is the cheapest question that the
@@ -139,12 +188,13 @@ export class Signalling {
   #probe() {
     if (this.#limitTimer === null) {
       this.#socket.send(listRoom());
-      this.#expectAnswer();
+      this.#expectAnswer(answerLimit);
     }
   }
 
-  #expectAnswer() {
-    this.#limitTimer = setTimeout(() => this.#lost(), answerLimit);
+  #expectAnswer(limit) {
+    clearTimeout(this.#limitTimer);
+    this.#limitTimer = setTimeout(() => this.#lost(), limit);
   }
 
   #clearTimers() {
@@ -158,7 +208,7 @@ export class Signalling {
   #dropSocket() {
     const socket = this.#socket;
     this.#socket = null;
-    this.#joined = false;
+    this.#joined = this.#checking = false;
     if (socket) {
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();

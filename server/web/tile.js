@@ -10,6 +10,7 @@ const idleAfter = 3_000; // ms without the pointer until the controls fade
 const stateWords = {
   connecting: 'connecting',
   live: 'live',
+  watching: 'sends nothing',
   reconnecting: 'reconnecting',
   ended: 'ended',
   'no-codec': 'no common codec',
@@ -68,6 +69,7 @@ export class Tile {
       this.#player.show(stream);
     }
     this.element.dataset.state = this.state;
+    this.#showShape();
     this.#find('.state').textContent = this.stateWords;
     this.#find('.explanation').textContent = this.#explanation();
     this.#find('.emblem use').setAttribute('href', this.#soundOnly ? '#icon-speaker' : '#icon-screen');
@@ -124,7 +126,11 @@ export class Tile {
   }
 
   get #soundOnly() {
-    return this.state === 'live' && this.#member.stream.getVideoTracks().length === 0;
+    return this.state === 'live' && !this.#hasPicture;
+  }
+
+  get #hasPicture() {
+    return (this.#member.stream?.getVideoTracks().length ?? 0) > 0;
   }
 
   get #video() {
@@ -164,7 +170,7 @@ export class Tile {
 
   #showShape() {
     const { videoWidth, videoHeight } = this.#video;
-    if (videoWidth > 0 && videoHeight > 0) {
+    if (this.#hasPicture && videoWidth > 0 && videoHeight > 0) {
       this.element.dataset.picture = '';
       this.element.style.setProperty('--ratio', videoWidth / videoHeight);
     } else {
@@ -217,6 +223,6 @@ export class Tile {
 function explainRefusal(uid, { weOffered, codecs }) {
   const list = [...codecs.video, ...codecs.audio].join(', ') || 'no codec';
   return weOffered
-    ? `${uid} sends in none of the codecs that this browser plays: ${list}.`
+    ? `${uid} sends nothing, or in none of the codecs that this browser plays: ${list}.`
     : `This browser plays none of the codecs that ${uid} offers: ${list}.`;
 }

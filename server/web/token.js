@@ -23,6 +23,15 @@ export function newUid(token) {
   return uid ?? prefix + random();
 }
 
+// newName makes up one for somebody who publishes, short enough to be read.
+export function newName(token) {
+  const { uid, uid_prefix: prefix = 'guest-' } = claims(token);
+  return uid ?? prefix + random().slice(0, 4);
+}
+
+// newSecret keeps our place at the relay for us.
+export const newSecret = () => random() + random();
+
 // Whether they are true is the relay's concern.
 function claims(token) {
   try {

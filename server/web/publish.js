@@ -1,0 +1,86 @@
+// Publishing from beginning to end: between the panel, the bar, what is published
+// and the room.
+
+import { Controls } from './controls.js';
+import { Panel } from './panel.js';
+import { Publication } from './publication.js';
+
+// Publishing calls `changed()` when `active` has changed, and `leave()` when the
+// user wants to leave the room.
+export class Publishing {
+  #room;
+  #changed;
+  #publication;
+  #panel;
+  #controls;
+
+  constructor({ room, roomName, name, changed, leave }) {
+    this.#room = room;
+    this.#changed = changed;
+    this.#publication = new Publication({
+      changed: () => this.#publicationChanged(),
+      problem: (text) => this.#problem(text),
+    });
+    this.#panel = new Panel({
+      room: roomName,
+      name,
+      publication: this.#publication,
+      start: (uid) => this.#start(uid),
+      cancelled: () => this.#publication.stop(),
+    });
+    this.#controls = new Controls(this.#publication, {
+      devices: () => this.#panel.open(true),
+      stop: () => this.stop(),
+      leave,
+    });
+  }
+
+  get active() {
+    return this.#room.publishes;
+  }
+
+  open() {
+    return this.#panel.open(this.active);
+  }
+
+  async stop() {
+    this.end();
+    await this.#room.stopPublishing();
+    this.#changed();
+  }
+
+  // end gives the devices back, whatever becomes of the room.
+  end() {
+    this.#controls.hide();
+    this.#publication.stop();
+    this.#changed();
+  }
+
+  async #start(uid) {
+    this.#problem('');
+    try {
+      await this.#room.publish(uid, this.#publication);
+    } catch ({ message }) {
+      throw new Error(explain(uid, message));
+    }
+    this.#controls.show(uid);
+    this.#changed();
+  }
+
+  #publicationChanged() {
+    this.#room.outgoingChanged();
+    this.#panel.update();
+    this.#controls.update();
+  }
+
+  #problem(text) {
+    this.#panel.problem(text);
+    this.#controls.problem(text);
+  }
+}
+
+function explain(uid, reason) {
+  return reason === 'invalid peer uid'
+    ? `The name ${uid} is taken, or the relay does not take it. Choose another one.`
+    : `The relay does not let you publish: ${reason}.`;
+}
