@@ -104,7 +104,7 @@ var (
 		}},
 		frameCaps:        "video/x-h264,stream-format=byte-stream,alignment=au",
 		payloader:        "rtph264pay",
-		payloaderOptions: "config-interval=-1 aggregate-mode=zero-latency",
+		payloaderOptions: "aggregate-mode=zero-latency",
 		depay: "rtph264depay request-keyframe=true wait-for-keyframe=true ! h264parse config-interval=-1 " +
 			"! video/x-h264,stream-format=byte-stream,alignment=au",
 		decode:       "h264parse ! avdec_h264",
