@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/go-gst/go-gst/gst"
 	"github.com/go-gst/go-gst/gst/app"
 )
@@ -20,20 +21,28 @@ import (
 const pollInterval = 200 * time.Millisecond
 
 // capture runs one capture pipeline and delivers raw pictures and sound, with
-// timestamps on the running time that all peers share.
+// timestamps on the running time that all peers share. A source that is lost after
+// it was there is opened again, and something stands in for it meanwhile.
 type capture struct {
 	// Static.
 	spec     captureSpec
 	clock    *gst.Clock
 	baseTime gst.ClockTime
 	// frame is the duration of a frame whose source does not tell it.
-	frame time.Duration
-	log   *slog.Logger
-	// deliver gets each buffer, which is its own for the time of the call.
-	deliver func(Kind, *gst.Caps, *gst.Buffer)
+	frame    time.Duration
+	limits   sourceLimits
+	observer Observer
+	log      *slog.Logger
+	outlets  map[Kind]*outlet
+	started  map[Kind]*flag
 
-	started map[Kind]*flag
-	loops   int // restarts of the pipeline; owned by run
+	// Owned by run.
+	restarts int // at the end of a file
+	retry    backoff.ExponentialBackOff
+	standby  standIns
+
+	mu    sync.Mutex
+	state SourceState
 }
 
 // flag is raised once.
@@ -55,30 +64,21 @@ func (f *flag) isUp() bool {
 	}
 }
 
-func newCapture(spec captureSpec) *capture {
-	c := &capture{spec: spec, started: make(map[Kind]*flag)}
+// newCapture is a capture whose media goes to deliver. OnReturn is called when a
+// source that was lost is back, before its first picture.
+func newCapture(spec captureSpec, deliver func(kind Kind, caps string, buffer *gst.Buffer), onReturn func(Kind)) *capture {
+	c := &capture{spec: spec, started: make(map[Kind]*flag), outlets: make(map[Kind]*outlet)}
+	c.state = SourceState{Name: spec.name, Kinds: spec.kinds}
 	for _, kind := range spec.kinds {
 		c.started[kind] = newFlag()
+		c.outlets[kind] = &outlet{kind: kind, deliver: deliver, onSource: func() {
+			if kind == spec.kinds[0] {
+				c.found()
+			}
+			onReturn(kind)
+		}}
 	}
 	return c
-}
-
-// run captures until ctx ends or the source does; a source that ends by itself
-// is an error unless it loops. It returns after its last goroutine.
-func (c *capture) run(ctx context.Context) error {
-	for {
-		err := c.play(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return c.explain(err)
-		case !c.spec.loop:
-			return c.explain(errors.New("it ended"))
-		}
-		c.loops++
-		c.log.Debug("source starts again", "source", c.spec.name)
-	}
 }
 
 // explain makes an error of GStreamer's one line that says what to do.
@@ -100,11 +100,11 @@ func (c *capture) check() error {
 	return nil
 }
 
-// play runs the pipeline from its start to its end; one that loops ends only if
-// it cannot go back to its beginning.
+// play opens the source and captures until it ends or fails, which is an error,
+// or ctx ends. One that loops ends only if it cannot go back to its beginning.
 func (c *capture) play(ctx context.Context) error {
 	launch := c.spec.launch
-	if c.loops > 0 && c.spec.optional != "" && !c.started[c.spec.optional].isUp() {
+	if c.restarts > 0 && c.spec.optional != "" && !c.started[c.spec.optional].isUp() {
 		launch = c.spec.alone // a branch that nothing ever reaches would keep it from going back
 	}
 	pipeline, err := gst.NewPipelineFromString(launch)
@@ -115,7 +115,7 @@ func (c *capture) play(ctx context.Context) error {
 	defer release(bus.Object)
 	pipeline.ForceClock(c.clock)
 
-	ctx, cancel := context.WithCancelCause(ctx)
+	playing, cancel := context.WithCancelCause(ctx)
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer cancel(nil)
@@ -123,14 +123,19 @@ func (c *capture) play(ctx context.Context) error {
 		return err
 	}
 	defer stopPipeline(c.log, c.spec.name, pipeline)
-	workers.Go(func() { watchBus(ctx, bus, cancel) })
+	workers.Go(func() { watchBus(playing, bus, cancel) })
 	for {
-		if err := c.playOnce(ctx, pipeline); err != nil {
-			return err
+		err := c.playOnce(playing, pipeline)
+		if err == nil && c.spec.loop && c.rewind(pipeline) {
+			continue
 		}
-		if !c.spec.loop || !c.rewind(pipeline) {
-			return nil
+		if err == nil {
+			err = errEnded
 		}
+		if !c.loops(err) {
+			c.lose(ctx, err) // before the pipeline is stopped, which may take long
+		}
+		return err
 	}
 }
 
@@ -142,6 +147,7 @@ func (c *capture) playOnce(ctx context.Context, pipeline *gst.Pipeline) error {
 	defer pullers.Wait()
 	defer end()
 	ended := make(chan struct{}, len(c.spec.kinds))
+	c.outlets[c.spec.kinds[0]].open()
 	for _, kind := range c.spec.kinds {
 		element, err := pipeline.GetElementByName(string(kind))
 		if err != nil {
@@ -154,11 +160,19 @@ func (c *capture) playOnce(ctx context.Context, pipeline *gst.Pipeline) error {
 			}
 		})
 	}
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	look := time.NewTicker(pollInterval)
+	defer look.Stop()
+	for {
+		select {
+		case <-ended:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-look.C:
+			if err := c.stalled(); err != nil {
+				return err
+			}
+		}
 	}
 }
 
@@ -181,9 +195,19 @@ func (c *capture) pull(ctx context.Context, kind Kind, pipeline *gst.Pipeline, s
 			continue
 		}
 		c.handOver(kind, pipeline, sample)
-		c.started[kind].raise()
+		if !c.started[kind].isUp() {
+			c.begun(kind)
+		}
 	}
 	return false
+}
+
+// begun notes the first of a kind that was ever delivered.
+func (c *capture) begun(kind Kind) {
+	if kind == c.spec.kinds[0] {
+		c.found()
+	}
+	c.started[kind].raise()
 }
 
 // handOver moves a sample from the pipeline's running time, which starts anew
@@ -195,7 +219,8 @@ func (c *capture) handOver(kind Kind, pipeline *gst.Pipeline, sample *gst.Sample
 		return
 	}
 	caps := sample.GetCaps()
-	defer releaseMini(caps)
+	text := caps.String()
+	releaseMini(caps)
 	buffer := sample.GetBuffer()
 	runtime.SetFinalizer(buffer, nil)
 	releaseMini(sample) // before the next line, which copies what is shared
@@ -205,8 +230,12 @@ func (c *capture) handOver(kind Kind, pipeline *gst.Pipeline, sample *gst.Sample
 	if kind == Video && buffer.Duration() == gst.ClockTimeNone {
 		buffer.SetDuration(gst.ClockTime(c.frame))
 	}
-	c.deliver(kind, caps, buffer)
+	c.observer.CapturedFrame(kind)
+	c.outlets[kind].fromSource(text, buffer)
 }
+
+// now is the running time that all peers share.
+func (c *capture) now() time.Duration { return time.Duration(c.clock.GetTime() - c.baseTime) }
 
 // watchBus ends a pipeline's run at its first error.
 func watchBus(ctx context.Context, bus *gst.Bus, fail context.CancelCauseFunc) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -18,9 +19,12 @@ type holdings struct {
 	webrtcbins  int
 	descriptors int
 	goroutines  int
-	// threads by name, without those of the Go runtime, which it keeps.
+	// threads by name, without its number, and without those of the Go runtime,
+	// which it keeps.
 	threads map[string]int
 }
+
+var digits = regexp.MustCompile(`\d+`)
 
 func currentHoldings(t testing.TB) holdings {
 	t.Helper()
@@ -32,7 +36,7 @@ func currentHoldings(t testing.TB) holdings {
 	tasks, _ := filepath.Glob("/proc/self/task/*/comm")
 	for _, task := range tasks {
 		if name, err := os.ReadFile(task); err == nil && string(name) != string(own) {
-			h.threads[strings.TrimSpace(string(name))]++
+			h.threads[digits.ReplaceAllString(strings.TrimSpace(string(name)), "#")]++
 		}
 	}
 	descriptors, _ := filepath.Glob("/proc/self/fd/*")

@@ -62,20 +62,25 @@ func (e *liveEncoder) forceKeyframe() {
 
 // encode takes a raw buffer. An encoder that is too slow loses the oldest one;
 // nobody waits.
-func (e *liveEncoder) encode(caps *gst.Caps, buffer *gst.Buffer) {
-	text := caps.String()
+func (e *liveEncoder) encode(caps string, buffer *gst.Buffer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.caps != text {
-		e.caps = text
-		if e.src != nil {
-			e.src.SetCaps(caps)
-		}
+	changed := e.caps != caps
+	e.caps = caps
+	if e.src == nil {
+		return
 	}
-	if e.src != nil {
-		e.watch.start(time.Duration(buffer.PresentationTimestamp()), time.Now())
-		e.src.PushBuffer(buffer)
+	if changed {
+		setCaps(e.src, caps)
 	}
+	e.watch.start(time.Duration(buffer.PresentationTimestamp()), time.Now())
+	e.src.PushBuffer(buffer)
+}
+
+func setCaps(src *app.Source, text string) {
+	caps := gst.NewCapsFromString(text)
+	src.SetCaps(caps)
+	releaseMini(caps)
 }
 
 // run starts and stops the encoder as it is wanted, until ctx ends. An encoder
@@ -158,9 +163,7 @@ func (e *liveEncoder) attach(pipeline *gst.Pipeline, out *gst.Element) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.caps != "" {
-		caps := gst.NewCapsFromString(e.caps)
-		src.SetCaps(caps)
-		releaseMini(caps)
+		setCaps(src, e.caps)
 	}
 	e.src, e.sink, e.watch = src, out, stopwatch{}
 	return nil

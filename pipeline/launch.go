@@ -3,6 +3,7 @@ package pipeline
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // captureSpec describes one capture pipeline.
@@ -23,6 +24,18 @@ type captureSpec struct {
 	optional Kind
 	// loop starts it again at its end.
 	loop bool
+	// pauses says that it may deliver nothing for a while and be well, unless it
+	// declares a frame rate.
+	pauses bool
+	// slate is what peers read while it is lost.
+	slate string
+}
+
+// watched says whether a source with that time between frames is lost when none
+// come: 0 is that of one which declares none. A file is as regular as its author
+// wanted it.
+func (s captureSpec) watched(interval time.Duration) bool {
+	return !s.loop && (interval > 0 || !s.pauses)
 }
 
 // captureSpecs plans the capture pipelines for a configuration.
@@ -43,7 +56,7 @@ func captureSpecs(c Config) ([]captureSpec, error) {
 
 // videoSpec is the capture of the picture, and of the sound that comes with it.
 func videoSpec(c Config, withSound, soundOptional bool) captureSpec {
-	s := captureSpec{name: "video source " + c.Video.String(), kinds: []Kind{Video}}
+	s := captureSpec{name: "video source " + c.Video.String(), kinds: []Kind{Video}, slate: c.Video.slate()}
 	sync, sound := false, ""
 	arg := c.Video.argument
 	own := fmt.Sprintf("! decodebin ! queue max-size-buffers=4 %s", videoTail(c))
@@ -64,7 +77,7 @@ func videoSpec(c Config, withSound, soundOptional bool) captureSpec {
 		s.hint = "it needs an X11 display: set DISPLAY"
 		s.launch = fmt.Sprintf("ximagesrc use-damage=false show-pointer=true ! video/x-raw,framerate=%d/1 %s", c.FrameRate, videoTail(c))
 	case sourceLaunch:
-		sync = true // a fragment need not be live; one that is loses no time by it
+		sync, s.pauses = true, true // a fragment need not be live; one that is loses no time by it
 		s.hint = "try it with gst-launch-1.0 and \"! autovideosink\" at its end"
 		s.launch = arg + " " + own
 	case sourceRTSP:

@@ -41,6 +41,15 @@ type Config struct {
 	// StartTimeout is how long a source may take to its first frame; 10 s if
 	// it is 0.
 	StartTimeout time.Duration
+	// StallTimeout is how long a source may then deliver nothing before it is
+	// lost; 5 s if it is 0. One of few frames a second has longer.
+	StallTimeout time.Duration
+	// ExitOnSourceLoss ends the Pipeline, with ErrSourceLost, when a source is
+	// lost after it was there. Else it is opened again and again, and peers see a
+	// slate meanwhile.
+	ExitOnSourceLoss bool
+	// longestReopening is lastReopening, except in tests.
+	longestReopening time.Duration
 	// OnPeerEnd, if not nil, is told that a peer ended by itself, and why. It
 	// is called on the peer's goroutine and must not call the Pipeline.
 	OnPeerEnd func(uid string, reason error)
@@ -148,6 +157,12 @@ func setDefaults(c *Config) {
 	if c.StartTimeout == 0 {
 		c.StartTimeout = 10 * time.Second
 	}
+	if c.longestReopening == 0 {
+		c.longestReopening = lastReopening
+	}
+	if c.StallTimeout == 0 {
+		c.StallTimeout = 5 * time.Second
+	}
 	if c.Observer == nil {
 		c.Observer = unobserved{}
 	}
@@ -169,8 +184,10 @@ func (p *Pipeline) plan() error {
 		return err
 	}
 	for _, spec := range specs {
-		c := newCapture(spec)
-		c.clock, c.baseTime, c.log, c.deliver = p.clock, p.baseTime, p.log, p.encode
+		c := newCapture(spec, p.encode, p.requestKeyframes)
+		c.clock, c.baseTime, c.log, c.observer = p.clock, p.baseTime, p.log, p.config.Observer
+		c.limits = sourceLimits{start: p.config.StartTimeout, stall: p.config.StallTimeout, fatal: p.config.ExitOnSourceLoss}
+		c.retry = newReopening(p.config.longestReopening)
 		c.frame = time.Second / time.Duration(p.config.FrameRate)
 		if err := c.check(); err != nil {
 			return err
@@ -314,13 +331,42 @@ func (nobody) onHeard()                          {}
 func (nobody) onError(error)                     {}
 
 // encode hands raw media to every encoder for it.
-func (p *Pipeline) encode(kind Kind, caps *gst.Caps, buffer *gst.Buffer) {
-	p.config.Observer.CapturedFrame(kind)
+func (p *Pipeline) encode(kind Kind, caps string, buffer *gst.Buffer) {
 	for _, e := range p.encoders {
 		if e.codec.Kind == kind {
 			e.encode(caps, buffer)
 		}
 	}
+}
+
+// requestKeyframes has every viewer get a whole picture next: it is a new one.
+func (p *Pipeline) requestKeyframes(kind Kind) {
+	for _, e := range p.encoders {
+		if e.codec.Kind == kind {
+			e.track.RequestKeyframe()
+		}
+	}
+}
+
+// SourceStates tells how each source is. A Pipeline that only receives has none.
+func (p *Pipeline) SourceStates() []SourceState {
+	var states []SourceState
+	for _, c := range p.captures {
+		states = append(states, c.sourceState())
+	}
+	return states
+}
+
+// CapturedFrames is how many pictures, or pieces of sound, the sources have
+// delivered so far.
+func (p *Pipeline) CapturedFrames(kind Kind) uint64 {
+	var frames uint64
+	for _, c := range p.captures {
+		if o := c.outlets[kind]; o != nil {
+			frames += o.captured()
+		}
+	}
+	return frames
 }
 
 // Wait returns the error that ended the source, or nil when ctx ended before.

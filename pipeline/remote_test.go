@@ -84,6 +84,7 @@ type receivedTrack struct {
 	longest            time.Duration
 	last               time.Time
 	first, next        uint16
+	onPacket           func(*rtp.Packet)
 	keyframe           chan time.Time // gets the arrival of the first frame, if it is a whole VP8 keyframe
 }
 
@@ -235,6 +236,9 @@ func (got *receivedTrack) count(packet *rtp.Packet) {
 	case ahead >= 0:
 		got.gaps += int(ahead)
 		got.next = packet.SequenceNumber + 1
+	}
+	if got.onPacket != nil {
+		got.onPacket(packet)
 	}
 	got.packets++
 	got.seen[packet.SequenceNumber] = true

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode/utf8"
 )
@@ -55,6 +56,26 @@ func (s Source) String() string {
 		return string(s.kind) + ":" + s.argument
 	}
 	return string(s.kind)
+}
+
+// slate is what peers read while the source is lost. Nothing secret can be in it:
+// URLs and fragments may have passwords anywhere.
+func (s Source) slate() string {
+	what, which := "Source lost", ""
+	switch s.kind {
+	case sourceRTSP:
+		what = "Camera lost"
+		if u, err := url.Parse(s.argument); err == nil {
+			which = ": " + (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+		}
+	case sourceV4L2:
+		what, which = "Camera lost", ": "+s.argument
+	case sourceFile:
+		what, which = "File lost", ": "+filepath.Base(s.argument)
+	case sourceScreen:
+		what = "Screen lost"
+	}
+	return strings.ToValidUTF8(what+which+" - trying again", "?")
 }
 
 // None says that there is nothing to capture.

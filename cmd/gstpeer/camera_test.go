@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -25,7 +26,7 @@ type camera struct {
 	udp            bool // offer UDP beside TCP
 	user, password string
 
-	address string
+	address string // fixed, if it is given
 	stop    func() // hangs up on everybody; it may be called twice
 	stream  *gortsplib.ServerStream
 	ready   chan struct{} // closed when stream is there
@@ -69,7 +70,7 @@ func (c *camera) listen(t *testing.T) *gortsplib.Server {
 	t.Helper()
 	var err error
 	for range 20 {
-		server := &gortsplib.Server{Handler: c, RTSPAddress: "127.0.0.1:0", Listen: c.listenTCP}
+		server := &gortsplib.Server{Handler: c, RTSPAddress: cmp.Or(c.address, "127.0.0.1:0"), Listen: c.listenTCP}
 		if c.udp {
 			port := 20000 + 2*rand.IntN(5000)
 			server.UDPRTPAddress = fmt.Sprintf("127.0.0.1:%d", port)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/gstpeer/gstpeer/internal/cli"
@@ -29,7 +30,10 @@ type flags struct {
 	FrameRate    int      `group:"Source" default:"30" placeholder:"FPS" help:"Frames per second, at most. Default: ${default}."`
 	VideoBitrate int      `group:"Source" default:"2000" placeholder:"KBIT/S" help:"Bitrate of the picture, per codec. Default: ${default}."`
 	AudioBitrate int      `group:"Source" default:"64" placeholder:"KBIT/S" help:"Bitrate of the sound. Default: ${default}."`
-	Codecs       []string `group:"Source" default:"vp8,h264,vp9" placeholder:"CODEC" help:"Codecs for the picture in the order of preference; each remote peer gets the first one that it can decode. Default: ${default}."`
+	Codecs       []string `group:"Source" default:"vp8,h264,vp9" placeholder:"CODEC" help:"Codecs for the picture in the order of preference, separated by commas: vp8, h264 and vp9. Each remote peer gets the first one that it can decode. Default: ${default}."`
+
+	SourceTimeout    time.Duration `group:"Source" default:"5s" placeholder:"DURATION" help:"A source that delivers nothing for so long is lost: it is opened again until it is back, and peers see a slate meanwhile. One of few frames a second has three times their interval. Default: ${default}."`
+	ExitOnSourceLoss bool          `group:"Source" help:"End with exit code 3 when the source is lost. Default: open it again."`
 
 	Room   string `group:"Room" placeholder:"NAME" help:"Room to join. Default: demo."`
 	Name   string `group:"Room" placeholder:"UID" help:"Name to have there: unique at the relay, no white space. Default: this machine's name."`
@@ -134,6 +138,9 @@ func (f *flags) checkMedia() error {
 	if f.Width%2 != 0 || f.Height%2 != 0 {
 		return fmt.Errorf("--width and --height want even numbers, got %d and %d", f.Width, f.Height)
 	}
+	if f.SourceTimeout < time.Second {
+		return fmt.Errorf("--source-timeout wants 1s or more, got %s", f.SourceTimeout)
+	}
 	return nil
 }
 
@@ -167,6 +174,7 @@ func (f *flags) readMedia(c *pipeline.Config) error {
 	*c = pipeline.Config{
 		Video: video, Audio: audio, Width: f.Width, Height: f.Height, FrameRate: f.FrameRate,
 		VideoBitrate: f.VideoBitrate, AudioBitrate: f.AudioBitrate, Codecs: codecs, Receive: f.ReceiveOnly,
+		StallTimeout: f.SourceTimeout, ExitOnSourceLoss: f.ExitOnSourceLoss,
 	}
 	if err := c.Check(); err != nil {
 		return fmt.Errorf("--video and --audio: %w", err)

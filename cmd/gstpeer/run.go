@@ -106,7 +106,7 @@ func (s *settings) converse(ctx context.Context, client *signalling.Client, read
 		go sendLines(ctx, os.Stdin, media.SendText, s.log) // nothing can end its wait but the program's end
 	}
 	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return media.Wait(ctx) })
+	both.Go(func() error { return sourceError(media.Wait(ctx)) })
 	both.Go(func() error {
 		s.ice.run(ctx, media.SetICEServers)
 		return nil
@@ -122,6 +122,17 @@ func (s *settings) converse(ctx context.Context, client *signalling.Client, read
 		return err
 	}
 	return nil
+}
+
+// exitSourceLost is the exit code for a source that was lost after it was there.
+const exitSourceLost = 3
+
+// sourceError gives the loss of the source an exit code of its own.
+func sourceError(err error) error {
+	if errors.Is(err, pipeline.ErrSourceLost) {
+		return cli.ExitError{Err: err, Code: exitSourceLost}
+	}
+	return err
 }
 
 // conversation is what is to be done with the media, in a room or in calls.

@@ -16,19 +16,29 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Exit codes.
+// Exit codes. A program may have others, which ExitError tells.
 const (
 	exitFailure = 1
 	exitUsage   = 2
 )
 
 // UsageError is an error about the command line or the environment: the
-// program exits with 2 for it, with 1 for any other one.
+// program exits with 2 for it.
 type UsageError struct{ Err error }
 
 func (e UsageError) Error() string { return e.Err.Error() }
 
 func (e UsageError) Unwrap() error { return e.Err }
+
+// ExitError is an error that the program exits with a code of its own for.
+type ExitError struct {
+	Err  error
+	Code int
+}
+
+func (e ExitError) Error() string { return e.Err.Error() }
+
+func (e ExitError) Unwrap() error { return e.Err }
 
 // Run is a program: it works until ctx ends.
 type Run func(ctx context.Context, args []string, stdout, stderr io.Writer) error
@@ -51,6 +61,10 @@ func Report(stderr io.Writer, name string, err error) int {
 	var usage UsageError
 	if errors.As(err, &usage) {
 		return exitUsage
+	}
+	var exit ExitError
+	if errors.As(err, &exit) {
+		return exit.Code
 	}
 	return exitFailure
 }

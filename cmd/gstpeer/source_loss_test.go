@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/gstpeer/gstpeer/internal/browsertest"
+)
+
+// brightness is an expression for the mean of what the page shows of a sender.
+func brightness(uid string) string {
+	return fmt.Sprintf(`(() => {
+		const canvas = new OffscreenCanvas(64, 36), context = canvas.getContext('2d');
+		const video = document.querySelector('[data-uid=%q] video');
+		if (!video?.videoWidth) return -1;
+		context.drawImage(video, 0, 0, 64, 36);
+		const {data} = context.getImageData(0, 0, 64, 36);
+		return data.reduce((sum, value) => sum + value, 0) / data.length - 255 / 4; // without the alpha
+	})()`, uid)
+}
+
+// TestCameraComesBack: an RTSP camera is stopped and started. Who watches sees a
+// slate, then the camera again, on the connection that was there.
+func TestCameraComesBack(t *testing.T) {
+	const slateOrDarker, pictureOrBrighter = 40, 60
+	t.Parallel()
+	c := startCamera(t, camera{user: "viewer", password: "secret"})
+	p := startStreaming(t, "--video", c.url("viewer", "secret"))
+	v := newViewer(t, p.relay(), "viewer")
+	track := v.awaitTrack("cam", webrtc.RTPCodecTypeVideo)
+	track.awaitFrames(t, enoughFrames)
+	b := browsertest.Open(t, p.page())
+	b.Eventually(fmt.Sprintf("%s > %d", brightness("cam"), pictureOrBrighter))
+
+	c.stop()
+	b.Eventually(fmt.Sprintf("(brightness => brightness >= 0 && brightness < %d)(%s)", slateOrDarker, brightness("cam")))
+	b.AwaitFrames("cam", enoughFrames)
+	startCamera(t, camera{address: c.address, user: "viewer", password: "secret"})
+	b.Eventually(fmt.Sprintf("%s > %d", brightness("cam"), pictureOrBrighter))
+	b.AwaitFrames("cam", enoughFrames)
+	track.awaitFrames(t, enoughFrames)
+
+	track.checkWhole(t)
+	log := p.stderr.String()
+	for _, line := range []string{"source lost", "source back"} {
+		if n := strings.Count(log, line); n != 1 {
+			t.Errorf("%d lines of the log say %q, want 1", n, line)
+		}
+	}
+	if n := strings.Count(log, "peer connected"); n != 2 {
+		t.Errorf("%d connections were made, want 2", n)
+	}
+	if strings.Contains(log, "secret") {
+		t.Error("the password is in the log")
+	}
+}
+
+func TestExitOnSourceLoss(t *testing.T) {
+	t.Parallel()
+	c := startCamera(t, camera{})
+	p := startStreaming(t, "--exit-on-source-loss", "--video", c.url("", ""))
+	c.stop()
+	if code := p.exitCode(startLimit); code != 3 {
+		t.Errorf("exit code %d, want 3", code)
+	}
+	if !regexp.MustCompile(`(?m)^gstpeer: source lost: video source rtsp://.*check address`).MatchString(p.stderr.String()) {
+		t.Error("it does not say why")
+	}
+}
