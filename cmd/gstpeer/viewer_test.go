@@ -240,6 +240,13 @@ func (got *receivedTrack) counts() (packets, frames int) {
 	return got.packets, got.frames
 }
 
+// lost is how many packets did not arrive so far.
+func (got *receivedTrack) lost() int {
+	got.mu.Lock()
+	defer got.mu.Unlock()
+	return got.missing
+}
+
 // checkWhole finds what did not arrive so far, or was not sent.
 func (got *receivedTrack) checkWhole(t *testing.T) {
 	t.Helper()
