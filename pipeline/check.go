@@ -20,6 +20,9 @@ const (
 
 // check notices a remote that has gone without a word: ICE alone takes 50 s.
 func (p *Peer) check() error {
+	if !p.playing && p.relayIsMissing() {
+		return p.whyFailed()
+	}
 	if !p.playing || !p.active() {
 		return nil
 	}
@@ -92,6 +95,9 @@ func (t *candidateTypes) add(candidate string) {
 	}
 }
 
+// errDTLS is for a remote that is reached, but that no keys were agreed on with.
+var errDTLS = fmt.Errorf("%w: DTLS failed: the remote is reached, but encryption is not agreed on with it", ErrConnectionFailed)
+
 // whyFailed says in one line why there is no connection, as far as it can be
 // known.
 func (p *Peer) whyFailed() error {
@@ -99,6 +105,10 @@ func (p *Peer) whyFailed() error {
 	switch {
 	case p.playing:
 		why = "the remote is not reached any more"
+	case p.iceConnected.Load():
+		return errDTLS
+	case p.turnGaveNothing():
+		why = "TURN refused: no TURN server gave us an address: its credentials are wrong, or it is not reached (gstpeer doctor tells)"
 	case p.candidates == 0:
 		why = "the remote named no address to reach it at"
 	case p.state == stateClosed:
@@ -111,4 +121,13 @@ func (p *Peer) whyFailed() error {
 		why = "no way was found, not even through the TURN server"
 	}
 	return fmt.Errorf("%w: %s", ErrConnectionFailed, why)
+}
+
+// turnGaveNothing says whether there are TURN servers of ours and none of them
+// does what it is for.
+func (p *Peer) turnGaveNothing() bool { return p.turnServers > 0 && p.gathered.relay == 0 }
+
+// relayIsMissing says whether there can be no connection for want of a relay.
+func (p *Peer) relayIsMissing() bool {
+	return p.iceGathered && p.pipeline.config.Network.RelayOnly && p.gathered.relay == 0
 }

@@ -79,25 +79,29 @@ type Peer struct {
 	heard     atomic.Int64           // the last sign of life, in Unix milliseconds
 	routes    atomic.Pointer[routes] // where frames go that come in; set by loop
 	textBytes atomic.Int64           // in texts
+	// iceConnected: there is a way to the remote; DTLS comes after it.
+	iceConnected atomic.Bool
 
 	// Owned by loop.
-	born       time.Time // when it is its turn
-	bin        *webrtcbin
-	ufrag      string                  // of the remote's description; empty before it
-	local      *sdp.SessionDescription // our offer
-	remote     *sdp.SessionDescription // the last that webrtcbin was told
-	mlines     []*mline
-	state      connectionState
-	negotiated bool
-	playing    bool
-	candidates int
-	localNames int
-	gathered   candidateTypes // of ours
-	found      candidateTypes // of the remote's
-	feeding    sync.WaitGroup
-	receivers  []receiver
-	progress   progress
-	unsent     *string // the text that the channel did not take yet
+	born        time.Time // when it is its turn
+	bin         *webrtcbin
+	ufrag       string                  // of the remote's description; empty before it
+	local       *sdp.SessionDescription // our offer
+	remote      *sdp.SessionDescription // the last that webrtcbin was told
+	mlines      []*mline
+	state       connectionState
+	turnServers int  // of ours
+	iceGathered bool // every address of ours is known
+	negotiated  bool
+	playing     bool
+	candidates  int
+	localNames  int
+	gathered    candidateTypes // of ours
+	found       candidateTypes // of the remote's
+	feeding     sync.WaitGroup
+	receivers   []receiver
+	progress    progress
+	unsent      *string // the text that the channel did not take yet
 }
 
 // attempt is one of several to get media to a remote that had it before, or that
@@ -169,7 +173,7 @@ func (p *Peer) takesTooLong() {
 		p.end(fmt.Errorf("%w within %s", ErrNoAnswer, cmp.Or(p.attempt.timeout, p.pipeline.connectTimeout)))
 		return
 	}
-	p.end(fmt.Errorf("%w: not connected within %s", ErrConnectionFailed, p.pipeline.connectTimeout))
+	p.post(func() error { return fmt.Errorf("%w (after %s)", p.whyFailed(), p.pipeline.connectTimeout) })
 }
 
 func (p *Peer) serve() {
@@ -204,7 +208,9 @@ func (p *Peer) serve() {
 func (p *Peer) open() error {
 	var bin *webrtcbin
 	var err error
-	if !within(p.log, "webrtcbin", func() { bin, err = newWebrtcbin(p, p.pipeline.settings()) }) {
+	settings := p.pipeline.settings()
+	p.turnServers = len(settings.servers.TURN)
+	if !within(p.log, "webrtcbin", func() { bin, err = newWebrtcbin(p, settings) }) {
 		return errHangs
 	}
 	p.bin = bin
@@ -363,12 +369,24 @@ func (p *Peer) onConnectionState(s connectionState) {
 	p.post(func() error { return p.setState(s) })
 }
 
+func (p *Peer) onICEState(gathered, connected bool) {
+	p.iceConnected.Store(connected)
+	p.post(func() error {
+		p.iceGathered = gathered
+		return nil
+	})
+}
+
 func (p *Peer) onKeyframeWanted() { p.post(p.requestKeyframe) }
 
 func (p *Peer) onHeard() { p.heard.Store(time.Now().UnixMilli()) }
 
 func (p *Peer) onError(err error) {
-	p.end(fmt.Errorf("%w: %w", ErrConnectionFailed, err))
+	reason := ErrConnectionFailed
+	if p.iceConnected.Load() && !p.flows.Load() {
+		reason = errDTLS
+	}
+	p.end(fmt.Errorf("%w: %w", reason, err))
 }
 
 // newSSRC is a random one (RFC 3550, section 8.1); 0 would mean none.

@@ -323,6 +323,7 @@ type nobody struct{}
 
 func (nobody) onCandidate(signalling.Candidate)  {}
 func (nobody) onConnectionState(connectionState) {}
+func (nobody) onICEState(bool, bool)             {}
 func (nobody) onKeyframeWanted()                 {}
 func (nobody) onFrame(uint32, int, Frame)        {}
 func (nobody) onText(string)                     {}

@@ -29,6 +29,12 @@ G_STATIC_ASSERT ((int) WEBRTC_SENDRECV ==
     (int) GST_WEBRTC_RTP_TRANSCEIVER_DIRECTION_SENDRECV);
 G_STATIC_ASSERT ((int) WEBRTC_ICE_RELAY ==
     (int) GST_WEBRTC_ICE_TRANSPORT_POLICY_RELAY);
+G_STATIC_ASSERT ((int) WEBRTC_GATHERED ==
+    (int) GST_WEBRTC_ICE_GATHERING_STATE_COMPLETE);
+G_STATIC_ASSERT ((int) WEBRTC_ICE_CONNECTED ==
+    (int) GST_WEBRTC_ICE_CONNECTION_STATE_CONNECTED);
+G_STATIC_ASSERT ((int) WEBRTC_ICE_COMPLETED ==
+    (int) GST_WEBRTC_ICE_CONNECTION_STATE_COMPLETED);
 #endif
 #endif
 
@@ -78,6 +84,16 @@ on_connection_state (GObject * webrtcbin, GParamSpec * spec, gpointer data)
 
   g_object_get (webrtcbin, "connection-state", &state, NULL);
   goConnectionState (((Owner *) data)->handle, state);
+}
+
+static void
+on_ice_state (GObject * webrtcbin, GParamSpec * spec, gpointer data)
+{
+  int gathering, connection;
+
+  g_object_get (webrtcbin, "ice-gathering-state", &gathering,
+      "ice-connection-state", &connection, NULL);
+  goIceState (((Owner *) data)->handle, gathering, connection);
 }
 
 static void
@@ -182,6 +198,10 @@ webrtc_peer_new (uintptr_t handle, const WebrtcSettings * settings)
   connect_signal (owner, webrtcbin, "on-ice-candidate", G_CALLBACK (on_ice_candidate));
   connect_signal (owner, webrtcbin, "notify::connection-state",
       G_CALLBACK (on_connection_state));
+  connect_signal (owner, webrtcbin, "notify::ice-gathering-state",
+      G_CALLBACK (on_ice_state));
+  connect_signal (owner, webrtcbin, "notify::ice-connection-state",
+      G_CALLBACK (on_ice_state));
   watch_received_media (owner, webrtcbin);
   watch_channels (owner, webrtcbin);
   set_up_ice (webrtcbin, settings);

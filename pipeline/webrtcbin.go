@@ -52,6 +52,7 @@ const (
 type webrtcbinOwner interface {
 	onCandidate(signalling.Candidate)
 	onConnectionState(connectionState)
+	onICEState(gathered, connected bool)
 	onKeyframeWanted()
 	onFrame(ssrc uint32, payload int, frame Frame)
 	onText(string)
@@ -338,6 +339,12 @@ func goCandidate(handle C.uintptr_t, mline C.uint, candidate *C.char) {
 //export goConnectionState
 func goConnectionState(handle C.uintptr_t, state C.int) {
 	ownerOf(handle).onConnectionState(connectionState(state))
+}
+
+//export goIceState
+func goIceState(handle C.uintptr_t, gathering, connection C.int) {
+	ownerOf(handle).onICEState(gathering == C.WEBRTC_GATHERED,
+		connection == C.WEBRTC_ICE_CONNECTED || connection == C.WEBRTC_ICE_COMPLETED)
 }
 
 //export goKeyframeWanted

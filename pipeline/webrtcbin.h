@@ -30,6 +30,8 @@ typedef struct
 enum { WEBRTC_SDP_OFFER = 1, WEBRTC_SDP_ANSWER = 3 };
 enum { WEBRTC_INACTIVE = 1, WEBRTC_SENDRECV = 4 };
 enum { WEBRTC_ICE_RELAY = 1 };   /* GstWebRTCICETransportPolicy */
+enum { WEBRTC_GATHERED = 2 };    /* GstWebRTCICEGatheringState */
+enum { WEBRTC_ICE_CONNECTED = 2, WEBRTC_ICE_COMPLETED = 3 };    /* GstWebRTCICEConnectionState */
 
 WebrtcPeer *webrtc_peer_new (uintptr_t handle, const WebrtcSettings *settings);
 gboolean webrtc_peer_play (WebrtcPeer *peer);
