@@ -73,3 +73,26 @@ func TestReports(t *testing.T) {
 	stop()
 	r.close()
 }
+
+// BenchmarkStatistics measures what a look at one peer costs, of which there is
+// one every two seconds.
+func BenchmarkStatistics(b *testing.B) {
+	p, board := openTest(b, nil)
+	r := newRemote(b, board, p, "viewer")
+	r.offer(webrtc.RTPCodecTypeVideo, webrtc.RTPCodecTypeAudio)
+	r.awaitKeyframe()
+	peer := p.peer("viewer")
+	measured := make(chan error)
+	for b.Loop() {
+		peer.post(func() error {
+			stats, err := peer.bin.stats(b.Context())
+			peer.report(stats, time.Now())
+			measured <- err
+			return nil
+		})
+		if err := <-measured; err != nil {
+			b.Fatal(err)
+		}
+	}
+	r.close()
+}
