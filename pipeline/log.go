@@ -66,7 +66,8 @@ func LogGStreamer(ctx context.Context, log *slog.Logger) {
 		}
 	})
 	defer gst.SetLogFunction(nil)
-	letWarningsThrough()
+	letThrough(gst.LevelWarning)
+	defer letThrough(gst.LevelNone)
 	r := repeats{log: log, seen: make(map[place]*repeat)}
 	tick := time.NewTicker(repeatInterval / 12)
 	defer tick.Stop()

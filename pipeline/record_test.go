@@ -66,9 +66,10 @@ func TestRecord(t *testing.T) {
 			r.offer()
 			files := recorded(t, dir, "sender", 1)
 			time.Sleep(3 * time.Second) // of the call
+			stop()
+			time.Sleep(2 * DefaultLatency) // for what is on its way
 			p.Remove("sender")
 			awaitNobody(t, p)
-			stop()
 			r.close()
 			picture := mediatest.Pass(t, files[0], "video_0", "decodebin")
 			sound := mediatest.Pass(t, files[0], "audio_0", "decodebin")

@@ -278,8 +278,10 @@ func forceKeyframe(sink *gst.Element) bool {
 	return C.webrtc_force_keyframe((*C.GstElement)(sink.Unsafe())) != 0
 }
 
-// letWarningsThrough has GStreamer's log function called for warnings and errors.
-func letWarningsThrough() { C.gst_debug_set_default_threshold(C.GST_LEVEL_WARNING) }
+// letThrough has GStreamer's log function called for what is at least so severe.
+func letThrough(level gst.DebugLevel) {
+	C.gst_debug_set_default_threshold(C.GstDebugLevel(level))
+}
 
 // webrtcbinsAlive is the number of webrtcbins that still hold memory.
 func webrtcbinsAlive() int { return int(C.webrtc_peers_alive()) }
