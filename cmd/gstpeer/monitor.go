@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +35,7 @@ type watching struct {
 type readiness struct {
 	mu    sync.Mutex
 	relay string // what is wrong with it; empty if nothing is
+	media *pipeline.Pipeline
 }
 
 // startWatching serves the metrics until stop is called.
@@ -57,6 +59,9 @@ func (s *settings) startWatching() (stop func(), err error) {
 }
 
 func (w *watching) watch(p *pipeline.Pipeline) {
+	w.ready.mu.Lock()
+	w.ready.media = p
+	w.ready.mu.Unlock()
 	if w.registry != nil {
 		w.media.Watch(p)
 	}
@@ -96,12 +101,28 @@ func (r *readiness) set(relay string) {
 
 // ServeHTTP answers with 503 and the reason as long as the program is not ready.
 func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	r.mu.Lock()
-	relay := r.relay
-	r.mu.Unlock()
-	if relay != "" {
-		http.Error(w, relay, http.StatusServiceUnavailable)
+	if missing := r.missing(); len(missing) > 0 {
+		http.Error(w, strings.Join(missing, "\n"), http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "OK")
+}
+
+// missing lists what is wrong.
+func (r *readiness) missing() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var missing []string
+	if r.relay != "" {
+		missing = append(missing, r.relay)
+	}
+	if r.media == nil {
+		return missing
+	}
+	for _, source := range r.media.SourceStates() {
+		if source.Lost {
+			missing = append(missing, source.Name+" is lost")
+		}
+	}
+	return missing
 }

@@ -61,7 +61,7 @@ func TestMetrics(t *testing.T) {
 			"gstpeer_remote_keyframes_total"+stream, "gstpeer_remote_round_trip_seconds"+stream,
 			"gstpeer_remote_nacks_total"+stream, "gstpeer_remote_plis_total"+stream, "gstpeer_remote_lost_packets"+stream,
 			`gstpeer_remote_info{local_candidate="host",remote="longlong`, `gstpeer_remotes{state="connected"} 1`,
-			`gstpeer_source_frames_total{kind="video"}`, `gstpeer_encoder_seconds_count{codec="vp8",encoder="vp8enc"}`,
+			`gstpeer_source_frames_total{kind="video"}`, `gstpeer_source_up{kind="video"} 1`, `gstpeer_encoder_seconds_count{codec="vp8",encoder="vp8enc"}`,
 			"gstpeer_connect_seconds_count 1", `gstpeer_first_frame_seconds_count{direction="sent",kind="video"} 1`,
 			"gstpeer_peers 2", "go_goroutines", "process_open_fds")
 	})

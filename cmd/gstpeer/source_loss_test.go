@@ -29,7 +29,7 @@ func TestCameraComesBack(t *testing.T) {
 	const slateOrDarker, pictureOrBrighter = 40, 60
 	t.Parallel()
 	c := startCamera(t, camera{user: "viewer", password: "secret"})
-	p := startStreaming(t, "--video", c.url("viewer", "secret"))
+	p := startStreaming(t, "--video", c.url("viewer", "secret"), "--metrics", "127.0.0.1:0")
 	v := newViewer(t, p.relay(), "viewer")
 	track := v.awaitTrack("cam", webrtc.RTPCodecTypeVideo)
 	track.awaitFrames(t, enoughFrames)
@@ -39,10 +39,16 @@ func TestCameraComesBack(t *testing.T) {
 	c.stop()
 	b.Eventually(fmt.Sprintf("(brightness => brightness >= 0 && brightness < %d)(%s)", slateOrDarker, brightness("cam")))
 	b.AwaitFrames("cam", enoughFrames)
+	if status, body := get(t, p.monitored()+"ready"); status != 503 || !strings.Contains(body, "is lost") || strings.Contains(body, "secret") {
+		t.Errorf("ready: %d %q, want 503 and that the source is lost", status, body)
+	}
 	startCamera(t, camera{address: c.address, user: "viewer", password: "secret"})
 	b.Eventually(fmt.Sprintf("%s > %d", brightness("cam"), pictureOrBrighter))
 	b.AwaitFrames("cam", enoughFrames)
 	track.awaitFrames(t, enoughFrames)
+	if status, body := get(t, p.monitored()+"ready"); status != 200 {
+		t.Errorf("ready: %d %q, want 200", status, body)
+	}
 
 	if missing := track.lost(); missing != 0 {
 		t.Errorf("%d packets are missing", missing)

@@ -25,6 +25,8 @@ var (
 	ofRemote = []string{"remote"}
 	ofStream = []string{"remote", "direction", "mline", "kind", "codec"}
 
+	sourceUp = describe("gstpeer_source_up", "1 while the source delivers, 0 while a slate or silence stands in for it.", "kind")
+
 	remotes = describe("gstpeer_remotes", "Remote peers, by the state of the connection.", "state")
 	info    = describe("gstpeer_remote_info", "1 for each remote peer, with its state and the types of the selected candidate pair.",
 		append(ofRemote, "state", "local_candidate", "remote_candidate")...)
@@ -48,13 +50,14 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 func (c collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		remotes, info, frames, keyframes, packets, bytes, bitrate, lost, roundTrip, jitter, nacks, plis, firs,
+		sourceUp, remotes, info, frames, keyframes, packets, bytes, bitrate, lost, roundTrip, jitter, nacks, plis, firs,
 	} {
 		to <- d
 	}
 }
 
 func (c collector) Collect(to chan<- prometheus.Metric) {
+	c.collectSources(to)
 	reports := c.pipeline.Reports()
 	states := map[string]int{"new": 0, "connecting": 0, "connected": 0, "disconnected": 0, "failed": 0, "closed": 0}
 	for i, r := range reports {
@@ -65,6 +68,18 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	}
 	for state, n := range states {
 		to <- prometheus.MustNewConstMetric(remotes, prometheus.GaugeValue, float64(n), state)
+	}
+}
+
+func (c collector) collectSources(to chan<- prometheus.Metric) {
+	for _, source := range c.pipeline.SourceStates() {
+		up := 1.0
+		if source.Lost {
+			up = 0
+		}
+		for _, kind := range source.Kinds {
+			to <- prometheus.MustNewConstMetric(sourceUp, prometheus.GaugeValue, up, string(kind))
+		}
 	}
 }
 
