@@ -9,6 +9,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
+	"github.com/gstpeer/gstpeer/internal/mediatest"
 )
 
 // recordStates keeps the states that tiles were in, however shortly.
@@ -20,7 +21,7 @@ const recordStates = `
 
 func newPictureAndTone(t *testing.T, uid, room string) *sender {
 	t.Helper()
-	return newSender(t, uid, room, playPicture(t), playTone(t))
+	return newSender(t, uid, room, mediatest.PlayPicture(t), mediatest.PlayTone(t))
 }
 
 func TestSenderIsThereFirst(t *testing.T) {
@@ -76,7 +77,7 @@ func TestSoundComesOnWithAClick(t *testing.T) {
 func TestSilentSenderHasNoSoundButton(t *testing.T) {
 	t.Parallel()
 	r := startRelay(t)
-	newSender(t, "camera", "lab", playPicture(t)).join(r)
+	newSender(t, "camera", "lab", mediatest.PlayPicture(t)).join(r)
 	b := openPage(t, r.page("lab"))
 	b.awaitLive("camera")
 	b.AwaitFrames("camera", 1)
@@ -87,7 +88,7 @@ func TestSilentSenderHasNoSoundButton(t *testing.T) {
 func TestSoundOnlySender(t *testing.T) {
 	t.Parallel()
 	r := startRelay(t)
-	newSender(t, "radio", "lab", playTone(t)).join(r)
+	newSender(t, "radio", "lab", mediatest.PlayTone(t)).join(r)
 	b := openPage(t, r.page("lab"))
 	b.awaitLive("radio")
 	b.Eventually(`document.querySelector('.explanation').textContent === 'Sound only'`)
@@ -140,7 +141,7 @@ func TestSenderOffersOnlyAForeignCodec(t *testing.T) {
 	r := startRelay(t)
 	b := openPage(t, r.page("lab"))
 	b.awaitRelay("joined")
-	alien := newSender(t, "alien", "lab", newTrack(t, "video/ALIEN"))
+	alien := newSender(t, "alien", "lab", mediatest.NewTrack(t, "video/ALIEN"))
 	alien.setAPI(foreignCodecAPI(t))
 	alien.join(r)
 	b.awaitState("alien", "no-codec", "no common codec")
@@ -250,7 +251,7 @@ func TestEmptyRoom(t *testing.T) {
 	if want := "gstpeer --server ws://" + r.address + " --room demo"; command != want {
 		t.Errorf("the notice's command is %q, want %q", command, want)
 	}
-	newSender(t, "camera", "demo", playPicture(t)).join(r)
+	newSender(t, "camera", "demo", mediatest.PlayPicture(t)).join(r)
 	b.awaitLive("camera")
 	b.Eventually(`document.querySelector('#notice').hidden`)
 }

@@ -1,4 +1,4 @@
-package webtest
+package mediatest
 
 import (
 	"bytes"
@@ -26,21 +26,21 @@ const (
 	packetDuration = 20 * time.Millisecond // of a packet of tone.ogg
 )
 
-// playPicture gives a track that plays the picture over and over until the test ends.
-func playPicture(t *testing.T) webrtc.TrackLocal {
+// PlayPicture gives a track that plays a picture over and over until the test ends.
+func PlayPicture(t testing.TB) webrtc.TrackLocal {
 	t.Helper()
 	return play(t, webrtc.MimeTypeVP8, pictureFrames(t), frameDuration)
 }
 
-// playTone does the same with the tone.
-func playTone(t *testing.T) webrtc.TrackLocal {
+// PlayTone does the same with a tone.
+func PlayTone(t testing.TB) webrtc.TrackLocal {
 	t.Helper()
 	return play(t, webrtc.MimeTypeOpus, tonePackets(t), packetDuration)
 }
 
-func play(t *testing.T, mimeType string, samples [][]byte, duration time.Duration) webrtc.TrackLocal {
+func play(t testing.TB, mimeType string, samples [][]byte, duration time.Duration) webrtc.TrackLocal {
 	t.Helper()
-	track := newTrack(t, mimeType)
+	track := NewTrack(t, mimeType)
 	done := make(chan struct{})
 	var player sync.WaitGroup
 	player.Go(func() {
@@ -61,7 +61,8 @@ func play(t *testing.T, mimeType string, samples [][]byte, duration time.Duratio
 	return track
 }
 
-func newTrack(t *testing.T, mimeType string) *webrtc.TrackLocalStaticSample {
+// NewTrack gives a track on which nothing plays.
+func NewTrack(t testing.TB, mimeType string) *webrtc.TrackLocalStaticSample {
 	t.Helper()
 	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mimeType}, mimeType[:5], "gstpeer")
 	if err != nil {
@@ -70,7 +71,7 @@ func newTrack(t *testing.T, mimeType string) *webrtc.TrackLocalStaticSample {
 	return track
 }
 
-func pictureFrames(t *testing.T) [][]byte {
+func pictureFrames(t testing.TB) [][]byte {
 	t.Helper()
 	reader, _, err := ivfreader.NewWith(bytes.NewReader(pictureFile))
 	if err != nil {
@@ -89,7 +90,7 @@ func pictureFrames(t *testing.T) [][]byte {
 	}
 }
 
-func tonePackets(t *testing.T) [][]byte {
+func tonePackets(t testing.TB) [][]byte {
 	t.Helper()
 	reader, _, err := oggreader.NewWith(bytes.NewReader(toneFile))
 	if err != nil {
