@@ -22,6 +22,8 @@ type viewer struct {
 	t       *testing.T
 	uid     string
 	client  *signalling.Client
+	say     func(ctx context.Context, uid, text string) error
+	publish []webrtc.TrackLocal // to everybody
 	running sync.WaitGroup
 
 	mu        sync.Mutex
@@ -68,7 +70,7 @@ func joinRoom(t *testing.T, relay, uid string) (*signalling.Client, []string) {
 func newViewer(t *testing.T, relay, uid string) *viewer {
 	t.Helper()
 	client, members := joinRoom(t, relay, uid)
-	v := &viewer{t: t, uid: uid, client: client, senders: make(map[string]*webrtc.PeerConnection)}
+	v := &viewer{t: t, uid: uid, client: client, say: client.SendTo, senders: make(map[string]*webrtc.PeerConnection)}
 	v.running.Go(func() {
 		for _, sender := range members {
 			v.check(v.offer(sender))
@@ -154,6 +156,11 @@ func (v *viewer) connect(sender string) (*webrtc.PeerConnection, error) {
 		v.check(v.send(sender, signalling.Negotiation{Candidate: &signalling.Candidate{
 			Candidate: init.Candidate, SDPMid: init.SDPMid, SDPMLineIndex: *init.SDPMLineIndex}}))
 	})
+	for _, track := range v.publish {
+		if _, err := connection.AddTrack(track); err != nil {
+			return nil, err
+		}
+	}
 	connection.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { v.receive(sender, track) })
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -162,7 +169,7 @@ func (v *viewer) connect(sender string) (*webrtc.PeerConnection, error) {
 }
 
 func (v *viewer) send(sender string, n signalling.Negotiation) error {
-	return v.client.SendTo(context.Background(), sender, n.String())
+	return v.say(context.Background(), sender, n.String())
 }
 
 func (v *viewer) offer(sender string) error {
@@ -171,6 +178,9 @@ func (v *viewer) offer(sender string) error {
 		return err
 	}
 	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
+		if len(v.publish) > 0 {
+			break // the tracks have transceivers for both directions
+		}
 		if _, err := connection.AddTransceiverFromKind(kind, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
 			return err
 		}
