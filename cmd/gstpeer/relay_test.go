@@ -194,6 +194,12 @@ func TestReferenceRelay(t *testing.T) {
 func startReference(t *testing.T, script string) string {
 	t.Helper()
 	address := freeAddress(t)
+	startReferenceAt(t, script, address)
+	return "ws://" + address
+}
+
+func startReferenceAt(t *testing.T, script, address string) *program {
+	t.Helper()
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
@@ -211,7 +217,7 @@ func startReference(t *testing.T, script string) string {
 		client.Close()
 		return true
 	})
-	return "ws://" + address
+	return p
 }
 
 // TestRelayOfOurOwnWithTLS: the page and peers reach the built-in relay by TLS,

@@ -50,14 +50,21 @@ func startRelayAt(t *testing.T, wanted string) (address string, stop func()) {
 	return listener.Addr().String(), stop
 }
 
-// TestTwoSendersInOneRoom goes through the relay as users run it.
-func TestTwoSendersInOneRoom(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "gstpeer-server")
+// buildRelay builds the relay as users run it.
+func buildRelay(t *testing.T) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), "gstpeer-server")
 	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", binary, "../gstpeer-server")
 	build.Env = append(build.Environ(), "CGO_ENABLED=0")
 	if text, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", build, err, text)
 	}
+	return binary
+}
+
+// TestTwoSendersInOneRoom goes through the relay as users run it.
+func TestTwoSendersInOneRoom(t *testing.T) {
+	binary := buildRelay(t)
 	for _, test := range []struct {
 		name         string
 		browserFirst bool

@@ -5,7 +5,9 @@ import "fmt"
 // Inbound is what getStats says about one kind of media that comes in.
 type Inbound struct {
 	SSRC             uint32  `json:"ssrc"`
+	PacketsLost      int     `json:"packetsLost"`
 	FramesDecoded    int     `json:"framesDecoded"`
+	FramesDropped    int     `json:"framesDropped"`
 	TotalAudioEnergy float64 `json:"totalAudioEnergy"`
 	MimeType         string  `json:"mimeType"` // of its codec
 }
