@@ -119,7 +119,9 @@ func TestCallsWithPion(t *testing.T) {
 				return len(files) == 1
 			})
 			time.Sleep(2 * time.Second) // of the call
-			picture.checkWhole(t)
+			if picture.lost() != 0 {
+				t.Errorf("%d packets of the picture are missing", picture.lost())
+			}
 			phone.hangUp()
 			if code := p.exitCode(stopsWithin); code != 0 {
 				t.Errorf("exit code %d after the call, want 0", code)

@@ -268,9 +268,9 @@ func (got *receivedTrack) checkWhole(t *testing.T) {
 	}
 }
 
-// longestPause is far more than from one frame to the next, and far less than
-// to the next keyframe.
-const longestPause = 500 * time.Millisecond
+// longestPause is far more than from one frame to the next, also of a source that
+// a busy machine holds up, and far less than to the next keyframe, after 10 s.
+const longestPause = 1500 * time.Millisecond
 
 // awaitTrack waits for a track of a sender.
 func (v *viewer) awaitTrack(sender string, kind webrtc.RTPCodecType) *receivedTrack {

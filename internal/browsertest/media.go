@@ -7,7 +7,6 @@ type Inbound struct {
 	SSRC             uint32  `json:"ssrc"`
 	PacketsLost      int     `json:"packetsLost"`
 	FramesDecoded    int     `json:"framesDecoded"`
-	FramesDropped    int     `json:"framesDropped"`
 	TotalAudioEnergy float64 `json:"totalAudioEnergy"`
 	MimeType         string  `json:"mimeType"` // of its codec
 }
