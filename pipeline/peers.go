@@ -50,7 +50,12 @@ func (p *Pipeline) HandleDescription(uid string, d signalling.Description) {
 
 func (p *Pipeline) handleAnswer(uid string, r remoteDescription, refused error) {
 	peer := p.peer(uid)
-	if peer == nil {
+	switch {
+	case peer == nil && p.gaveUp(uid):
+		p.log.Info("an answer too late, will offer again", "peer", uid)
+		p.Offer(uid)
+		return
+	case peer == nil:
 		p.log.Debug("answer ignored: there was no offer", "peer", uid)
 		return
 	}
@@ -60,6 +65,14 @@ func (p *Pipeline) handleAnswer(uid string, r remoteDescription, refused error) 
 		}
 		return peer.acceptAnswer(r)
 	})
+}
+
+// gaveUp says whether a remote did not answer in time. When it does so later, it
+// is in reach again, and waits for what its answer should have led to.
+func (p *Pipeline) gaveUp(uid string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return errors.Is(p.lost[uid], ErrNoAnswer)
 }
 
 // HandleCandidate takes an ICE candidate of a remote peer.
@@ -179,7 +192,7 @@ func (p *Pipeline) forget(peer *Peer, reason error) {
 	}
 	removed := errors.Is(reason, errRemoved)
 	if last && !removed && len(p.lost) < maxPeers {
-		p.lost[peer.uid] = struct{}{}
+		p.lost[peer.uid] = reason
 	}
 	p.mu.Unlock()
 	if removed {

@@ -102,7 +102,7 @@ type Pipeline struct {
 	closed  bool
 	servers ICEServers
 	peers   map[string]*Peer
-	lost    map[string]struct{} // peers that ended, but were not removed
+	lost    map[string]error // why peers ended that were not removed
 	// ending are the loops of all peers, those that were replaced included.
 	ending sync.WaitGroup
 }
@@ -117,7 +117,7 @@ func Open(ctx context.Context, config Config, signaller Signaller) (*Pipeline, e
 	p := &Pipeline{
 		config: config, signaller: signaller, log: config.Log, connectTimeout: defaultConnectTimeout,
 		clock: gst.ObtainSystemClock().Clock, tracks: make(map[*Codec]*Track),
-		peers: make(map[string]*Peer), lost: make(map[string]struct{}), servers: config.Servers, done: make(chan struct{}),
+		peers: make(map[string]*Peer), lost: make(map[string]error), servers: config.Servers, done: make(chan struct{}),
 	}
 	p.baseTime = p.clock.GetTime()
 	if err := p.plan(); err != nil {

@@ -114,6 +114,20 @@ func TestMediaComesBack(t *testing.T) {
 	again.awaitTrack().awaitFrames(t, 10)
 }
 
+// TestLateAnswer: a remote that was out of reach for so long that its answer
+// comes too late is offered anew.
+func TestLateAnswer(t *testing.T) {
+	p, board := openTest(t, nil)
+	p.connectTimeout = time.Second
+	p.Offer("late")
+	awaitNobody(t, p)
+	p.connectTimeout = defaultConnectTimeout
+	r := newRemote(t, board, p, "late")
+	defer r.close()
+	p.HandleDescription("late", signalling.Description{Type: signalling.Answer, SDP: pionOffer(t)})
+	r.awaitTrack().awaitFrames(t, 10)
+}
+
 // TestShortCut: a network that comes back in time costs no connection.
 func TestShortCut(t *testing.T) {
 	p, board := openTest(t, nil)
