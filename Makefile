@@ -24,7 +24,7 @@ run_packages = gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-nice gstreamer1.0-x gstreamer1.0-alsa \
 	fonts-dejavu-core
 test_packages = chromium gstreamer1.0-tools gstreamer1.0-plugins-base-apps \
-	python3-websockets coturn xvfb xauth
+	python3-websockets coturn xvfb xauth iproute2
 
 # install names the packages of a list that are not there, and installs them.
 define install
