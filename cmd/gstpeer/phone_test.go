@@ -129,6 +129,9 @@ func TestCallsWithPion(t *testing.T) {
 			if !strings.Contains(p.stderr.String(), `msg="call ended" reason="signalling: the other peer has left the call"`) {
 				t.Error("it does not say why the call ended")
 			}
+			if strings.Contains(p.stderr.String(), "reset skew") {
+				t.Skip("so busy is this machine that our own picture or sound stood still for more than a second")
+			}
 			wantRecorded(t, recorded, "call-*.mkv", 25)
 		})
 	}
