@@ -15,6 +15,10 @@ export GSTPEER_LONG ?= $(if $(CI),1)
 # describe it.
 export GOFLAGS += -trimpath -buildvcs=false
 
+# The commit is told to the linker instead.
+commit := $(or $(shell git -c safe.directory='*' rev-parse --short=12 HEAD 2>/dev/null),unknown)
+version_flags = -X github.com/gstpeer/gstpeer/internal/version.commit=$(commit)
+
 pure = ./signalling ./server ./record ./cmd/gstpeer-server
 
 build_packages = ca-certificates gcc libc6-dev pkg-config \
@@ -50,7 +54,7 @@ run: build ## stream a test picture with sound; ARGS='…' says what else, ARGS=
 	@./bin/gstpeer $(ARGS)
 
 build: deps ## build bin/gstpeer and bin/gstpeer-server
-	$(GO) build -o bin/ ./cmd/...
+	$(GO) build -ldflags '$(version_flags)' -o bin/ ./cmd/...
 
 test: deps test-deps lint fuzz ## check and test everything
 	GSTPEER_REQUIRE_BROWSER=1 $(GO) test -race -p 1 -timeout 10m ./...

@@ -18,10 +18,19 @@ import (
 	"github.com/gstpeer/gstpeer/server/token"
 )
 
-// run is the whole program: it serves until ctx ends, or makes a token.
+// commands are what the program does besides serving.
+var commands = map[string]cli.Run{
+	"health": runHealth,
+	"token": func(_ context.Context, args []string, stdout, stderr io.Writer) error {
+		return runToken(args, stdout, stderr)
+	},
+	"version": runVersion,
+}
+
+// run is the whole program: it carries out a command, or serves until ctx ends.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) > 0 && args[0] == "token" {
-		return runToken(args[1:], stdout, stderr)
+	if len(args) > 0 && commands[args[0]] != nil {
+		return commands[args[0]](ctx, args[1:], stdout, stderr)
 	}
 	return usage(runRelay(ctx, args, stdout, stderr))
 }

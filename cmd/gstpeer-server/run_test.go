@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -102,6 +103,8 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--messages-per-second=NaN"}, "--messages-per-second wants"},
 		{[]string{"--bytes-per-second=-1"}, "--bytes-per-second wants"},
 		{[]string{"--time-to-hello=0s"}, "--time-to-hello wants more than 0"},
+		{[]string{"health", "--listen=8443"}, "want the HOST:PORT"},
+		{[]string{"version", "now"}, "takes no arguments"},
 		{[]string{"token"}, "--auth-secret or --auth-secret-file is wanted"},
 		{[]string{"token", "--auth-secret=short"}, "want 32 or more"},
 		{[]string{"token", "--auth-secret=" + secret, "--role=admin"}, "--role must be one of"},
@@ -267,6 +270,32 @@ func TestProgram(t *testing.T) {
 		t.Errorf("health says %q", body)
 	}
 	p.stop()
+}
+
+// TestHealth asks it as a container engine does, by a second process.
+func TestHealth(t *testing.T) {
+	for _, environment := range [][]string{nil, {"GSTPEER_SERVER_TLS_SELF_SIGNED=true", "GSTPEER_SERVER_STATE_DIR=" + t.TempDir()}} {
+		p := start(t, environment...)
+		_, address, _ := strings.Cut(strings.TrimSuffix(p.page, "/"), "://")
+		ask := []string{"health", "--listen=" + address}
+		if environment != nil {
+			ask = append(ask, "--tls-self-signed")
+		}
+		if code, stdout, stderr := outcome(t, ask...); code != 0 || stdout != "healthy\n" {
+			t.Errorf("%q: exit code %d, %s%s", ask, code, stdout, stderr)
+		}
+		p.stop()
+		if code, stdout, stderr := outcome(t, ask...); code != 1 || stdout != "" || !strings.Contains(stderr, "not healthy: ") {
+			t.Errorf("%q, after its end: exit code %d, %s%s", ask, code, stdout, stderr)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	code, stdout, _ := outcome(t, "version")
+	if code != 0 || !regexp.MustCompile(`^gstpeer-server, commit \w+, go1\S* \w+/\w+\n$`).MatchString(stdout) {
+		t.Errorf("exit code %d, %q", code, stdout)
+	}
 }
 
 // TestMetrics asks for them on their own port, where the relay can be asked

@@ -91,6 +91,9 @@ func TestUsageErrors(t *testing.T) {
 		{args: []string{"--server", "wss://127.0.0.1:1", "--insecure", "--ca-file", text}, says: `--ca-file does nothing with --insecure`},
 		{args: []string{"--server", "wss://127.0.0.1:1", "--ca-file", "/nonexistent.pem"}, says: `--ca-file.*/nonexistent.pem: no such file`},
 		{args: []string{"--server", "wss://127.0.0.1:1", "--ca-file", text}, says: `--ca-file.*text.txt has no certificate in PEM form`},
+		{args: []string{"health", "--metrics", "9091"}, says: `want the HOST:PORT.*"9091"`},
+		{args: []string{"health", "--server", "ws://127.0.0.1:1"}, says: `listens only where --metrics says`},
+		{args: []string{"version", "now"}, says: `takes no arguments`},
 		{args: []string{"--log-level", "loud"}, says: `--log-level.*"loud"`},
 		{environment: []string{"GSTPEER_FRAME_RATE=fast"}, says: `--frame-rate.*"fast".*GSTPEER_FRAME_RATE`},
 	} {

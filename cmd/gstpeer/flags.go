@@ -53,6 +53,9 @@ type flags struct {
 	cli.LogFlags `group:"Log"`
 }
 
+// defaultListen is the address of the built-in relay.
+const defaultListen = "127.0.0.1:8443"
+
 // settings is what flags mean.
 type settings struct {
 	media  pipeline.Config
@@ -82,7 +85,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 	if !ok || err != nil {
 		return nil, err
 	}
-	s := &settings{flags: &f, room: cmp.Or(f.Room, "demo"), name: f.Name, listen: cmp.Or(f.Listen, "127.0.0.1:8443"), relay: f.Server, token: f.Token, tlsFlags: f.TLSFlags, log: f.Logger(stderr)}
+	s := &settings{flags: &f, room: cmp.Or(f.Room, "demo"), name: f.Name, listen: cmp.Or(f.Listen, defaultListen), relay: f.Server, token: f.Token, tlsFlags: f.TLSFlags, log: f.Logger(stderr)}
 	if s.name == "" {
 		s.name = hostName()
 	}
@@ -109,8 +112,10 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 
 // checkRelay finds flags that would do nothing.
 func (f *flags) checkRelay() error {
+	// A variable for all runs, such as a container image's, does no harm.
+	listen := f.Listen != "" && f.Listen != os.Getenv("GSTPEER_LISTEN")
 	switch {
-	case f.Server != "" && (f.Listen != "" || f.TLSFlags.Given()):
+	case f.Server != "" && (listen || f.TLSFlags.Given()):
 		return errors.New("--listen and --tls-… are for the built-in relay, and --server for another one: give one of them")
 	case f.Server == "" && (f.CAFile != "" || f.Insecure || f.Token != ""):
 		return errors.New("--ca-file, --insecure and --token are about a relay elsewhere: give it with --server")

@@ -18,8 +18,21 @@ import (
 	"github.com/gstpeer/gstpeer/signalling"
 )
 
-// run is the whole program: it streams until ctx ends.
+// commands are what the program does besides streaming.
+var commands = map[string]cli.Run{
+	"health":  runHealth,
+	"version": runVersion,
+}
+
+// run is the whole program: it carries out a command, or streams until ctx ends.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && commands[args[0]] != nil {
+		return commands[args[0]](ctx, args[1:], stdout, stderr)
+	}
+	return runPeer(ctx, args, stdout, stderr)
+}
+
+func runPeer(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	s, err := parseFlags(args, stdout, stderr)
 	if s == nil || err != nil {
 		return err
