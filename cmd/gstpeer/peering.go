@@ -53,10 +53,13 @@ func (f *flags) checkPeering() error {
 	case f.Record == "" && (f.RecordSplit != 0 || f.RecordFormat != "mkv"):
 		return errors.New("--record-split and --record-format want --record")
 	}
-	if f.Call != "" {
-		return forFlag("call", signalling.CheckUID(f.Call))
+	switch {
+	case f.Call == "":
+		return nil
+	case f.Call == f.Name:
+		return fmt.Errorf("--call wants another peer than this one, which --name calls %q", f.Name)
 	}
-	return nil
+	return forFlag("call", signalling.CheckUID(f.Call))
 }
 
 // readPeering says what becomes of what peers send.
