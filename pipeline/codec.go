@@ -25,10 +25,8 @@ type Codec struct {
 	EncodingName string
 	ClockRate    int
 
-	// encoders are gst-launch fragments in the order of preference: the first
-	// one that is installed is used. %[1]d is the bitrate in the unit of the
-	// fragment, which is bits per second / bitrateUnit, %[2]d the greatest number
-	// of frames between keyframes.
+	// encoders are in the order of preference: the first one that is installed is
+	// used, and the next one when that fails.
 	encoders []encoderElement
 	// frameCaps are the caps of what the last element of the fragment gives.
 	frameCaps string
@@ -45,11 +43,6 @@ type Codec struct {
 	// offerRTX the one of its retransmissions (RFC 4588), 0 for none.
 	offerPayload int
 	offerRTX     int
-}
-
-type encoderElement struct {
-	launch      string
-	bitrateUnit int
 }
 
 // The codecs. A picture is sent without B-frames and with keyframes on demand,
@@ -93,15 +86,7 @@ var (
 	// H.264 share (RFC 7742), in packetization mode 1.
 	H264 = &Codec{
 		Name: "h264", Kind: Video, EncodingName: "H264", ClockRate: 90000,
-		encoders: []encoderElement{{
-			launch: "x264enc tune=zerolatency speed-preset=veryfast bframes=0 key-int-max=%[2]d " +
-				"vbv-buf-capacity=600 bitrate=%[1]d ! video/x-h264,profile=constrained-baseline",
-			bitrateUnit: 1000,
-		}, {
-			launch: "openh264enc complexity=low gop-size=%[2]d rate-control=bitrate bitrate=%[1]d " +
-				"! video/x-h264,profile=constrained-baseline",
-			bitrateUnit: 1,
-		}},
+		encoders:         h264Encoders,
 		frameCaps:        "video/x-h264,stream-format=byte-stream,alignment=au",
 		payloader:        "rtph264pay",
 		payloaderOptions: "aggregate-mode=zero-latency",
@@ -151,36 +136,6 @@ func (c *Codec) decoders() []string {
 		names = append(names, name)
 	}
 	return names
-}
-
-// name is that of the element.
-func (e encoderElement) name() string {
-	name, _, _ := strings.Cut(e.launch, " ")
-	return name
-}
-
-// fragment is launch with its numbers. Bitrate is in bits per second, keyframes
-// come at the latest after keyframeDistance frames.
-func (e encoderElement) fragment(bitrate, keyframeDistance int) string {
-	if strings.Contains(e.launch, "%[2]d") {
-		return fmt.Sprintf(e.launch, bitrate/e.bitrateUnit, keyframeDistance)
-	}
-	return fmt.Sprintf(e.launch, bitrate/e.bitrateUnit)
-}
-
-// encoder gives the first encoder that is installed.
-func (c *Codec) encoder() (encoderElement, error) {
-	var first error
-	for _, e := range c.encoders {
-		err := requireElements(e.name())
-		if err == nil {
-			return e, nil
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	return encoderElement{}, first
 }
 
 // caps describes the codec to webrtcbin as it answers with it: everything that

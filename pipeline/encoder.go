@@ -15,31 +15,44 @@ import (
 // a page that is loaded again finds it running.
 const encoderLinger = 5 * time.Second
 
+// An encoder is stuck that gives nothing for stuckAfter although it got so many
+// raw buffers since: more than any holds back in live use.
+const (
+	stuckAfter   = 5 * time.Second
+	stuckBuffers = 10
+)
+
 // liveEncoder encodes what the source captures into one Track, and runs only
 // while the Track has subscribers. It has a pipeline of its own, so that no
 // codec's trouble reaches the source or another codec.
 type liveEncoder struct {
 	// Static.
-	codec  *Codec
-	launch string // from raw media to whole frames
-	track  *Track
-	// name is that of the element that encodes.
-	name     string
+	codec    *Codec
+	track    *Track
 	observer Observer
 	log      *slog.Logger
 
 	demand chan bool // holds the newest wish
 	failed *flag     // it will not run again
 
+	// Owned by run.
+	wanted     bool
+	candidates []encoderPipeline // the first of them runs; those that failed are gone
+	announced  string            // the one that the log names
+
 	mu    sync.Mutex
 	caps  string       // of the raw media; empty before the first
 	src   *app.Source  // nil while the encoder rests
 	sink  *gst.Element // likewise
 	watch stopwatch
+	// unanswered is how many buffers it got since it gave a frame, asked when it
+	// got the first of them.
+	unanswered int
+	asked      time.Time
 }
 
-func newLiveEncoder(codec *Codec, launch encoderPipeline, observer Observer, log *slog.Logger) *liveEncoder {
-	e := &liveEncoder{codec: codec, name: launch.name, launch: launch.text, observer: observer, log: log.With("codec", codec.Name), demand: make(chan bool, 1), failed: newFlag()}
+func newLiveEncoder(codec *Codec, candidates []encoderPipeline, observer Observer, log *slog.Logger) *liveEncoder {
+	e := &liveEncoder{codec: codec, candidates: candidates, observer: observer, log: log.With("codec", codec.Name), demand: make(chan bool, 1), failed: newFlag()}
 	e.track = newTrack(codec, e)
 	return e
 }
@@ -73,7 +86,12 @@ func (e *liveEncoder) encode(caps string, buffer *gst.Buffer) {
 	if changed {
 		setCaps(e.src, caps)
 	}
-	e.watch.start(time.Duration(buffer.PresentationTimestamp()), time.Now())
+	now := time.Now()
+	if e.unanswered == 0 {
+		e.asked = now
+	}
+	e.unanswered++
+	e.watch.start(time.Duration(buffer.PresentationTimestamp()), now)
 	e.src.PushBuffer(buffer)
 }
 
@@ -83,27 +101,43 @@ func setCaps(src *app.Source, text string) {
 	releaseMini(caps)
 }
 
-// run starts and stops the encoder as it is wanted, until ctx ends. An encoder
-// that fails is an error.
+// run starts and stops the encoder as it is wanted, until ctx ends. When one
+// fails, the next one goes on; that the last one fails is an error.
 func (e *liveEncoder) run(ctx context.Context) error {
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case wanted := <-e.demand:
-			if !wanted {
-				continue
+		for !e.wanted {
+			select {
+			case <-ctx.Done():
+				return nil
+			case e.wanted = <-e.demand:
 			}
 		}
-		if err := e.encodeOnDemand(ctx); err != nil {
-			return fmt.Errorf("%s encoder: %w", e.codec.Name, err)
+		err := e.encodeOnDemand(ctx, e.candidates[0])
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && len(e.candidates) == 1:
+			return fmt.Errorf("%s encoder %s: %w", e.codec.Name, e.candidates[0].name, err)
+		case err != nil:
+			e.log.Warn("encoder fails, the next one goes on", "encoder", e.candidates[0].name, "error", err, "next", e.candidates[1].name)
+			e.candidates = e.candidates[1:]
 		}
 	}
 }
 
-// encodeOnDemand runs the encoder's pipeline until nobody wants it any more.
-func (e *liveEncoder) encodeOnDemand(ctx context.Context) error {
-	pipeline, err := gst.NewPipelineFromString(e.launch)
+// announce says which encoder runs, once.
+func (e *liveEncoder) announce(name string) {
+	level := slog.LevelDebug
+	if e.announced != name {
+		level = slog.LevelInfo
+	}
+	e.announced = name
+	e.log.Log(context.Background(), level, "encoder runs", "encoder", name)
+}
+
+// encodeOnDemand runs an encoder's pipeline until nobody wants it any more.
+func (e *liveEncoder) encodeOnDemand(ctx context.Context, with encoderPipeline) error {
+	pipeline, err := gst.NewPipelineFromString(with.text)
 	if err != nil {
 		return err
 	}
@@ -128,8 +162,8 @@ func (e *liveEncoder) encodeOnDemand(ctx context.Context) error {
 	}
 	defer e.detach()
 	workers.Go(func() { watchBus(ctx, bus, cancel) })
-	workers.Go(func() { e.pull(ctx, app.SinkFromElement(out)) })
-	e.log.Debug("encoder runs")
+	workers.Go(func() { e.pull(ctx, with.name, app.SinkFromElement(out)) })
+	e.announce(with.name)
 	defer e.log.Debug("encoder rests")
 	return e.untilUnwanted(ctx)
 }
@@ -137,19 +171,31 @@ func (e *liveEncoder) encodeOnDemand(ctx context.Context) error {
 // untilUnwanted returns when there was no demand for encoderLinger.
 func (e *liveEncoder) untilUnwanted(ctx context.Context) error {
 	var unwanted <-chan time.Time
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return causeUnlessCanceled(ctx)
-		case wanted := <-e.demand:
+		case e.wanted = <-e.demand:
 			unwanted = nil
-			if !wanted {
+			if !e.wanted {
 				unwanted = time.After(encoderLinger)
 			}
 		case <-unwanted:
 			return nil
+		case <-look.C:
+			if len(e.candidates) > 1 && e.isStuck() {
+				return fmt.Errorf("it gives nothing for %s", stuckAfter)
+			}
 		}
 	}
+}
+
+func (e *liveEncoder) isStuck() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.unanswered >= stuckBuffers && time.Since(e.asked) >= stuckAfter
 }
 
 // attach opens the pipeline for raw media.
@@ -165,7 +211,7 @@ func (e *liveEncoder) attach(pipeline *gst.Pipeline, out *gst.Element) error {
 	if e.caps != "" {
 		setCaps(src, e.caps)
 	}
-	e.src, e.sink, e.watch = src, out, stopwatch{}
+	e.src, e.sink, e.watch, e.unanswered = src, out, stopwatch{}, 0
 	return nil
 }
 
@@ -177,7 +223,7 @@ func (e *liveEncoder) detach() {
 }
 
 // pull publishes frame after frame.
-func (e *liveEncoder) pull(ctx context.Context, sink *app.Sink) {
+func (e *liveEncoder) pull(ctx context.Context, name string, sink *app.Sink) {
 	for ctx.Err() == nil {
 		sample := sink.TryPullSample(gst.ClockTime(pollInterval))
 		if sample == nil {
@@ -185,7 +231,7 @@ func (e *liveEncoder) pull(ctx context.Context, sink *app.Sink) {
 		}
 		if frame, ok := frameOf(sample); ok {
 			e.track.publish(frame)
-			e.observer.EncodedFrame(e.codec, e.name, e.timed(frame), frame.Keyframe, len(frame.Payload))
+			e.observer.EncodedFrame(e.codec, name, e.timed(frame), frame.Keyframe, len(frame.Payload))
 		}
 		releaseMini(sample)
 	}
@@ -195,6 +241,7 @@ func (e *liveEncoder) pull(ctx context.Context, sink *app.Sink) {
 func (e *liveEncoder) timed(frame Frame) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.unanswered = 0
 	return e.watch.stop(frame, e.codec.Kind, time.Now())
 }
 
@@ -224,25 +271,6 @@ func runningTime(sample *gst.Sample) (gst.ClockTime, bool) {
 	defer releaseMini(buffer)
 	t := gst.ClockTime(sample.GetSegment().ToRunningTime(gst.FormatTime, uint64(buffer.PresentationTimestamp())))
 	return t, t != gst.ClockTimeNone
-}
-
-// encoderPipeline describes the whole pipeline of an encoder, which is named by
-// its element.
-type encoderPipeline struct{ name, text string }
-
-func planEncoder(codec *Codec, c Config) (encoderPipeline, error) {
-	encoder, err := codec.encoder()
-	if err != nil {
-		return encoderPipeline{}, err
-	}
-	bitrate, convert := c.VideoBitrate, "videoconvert"
-	if codec.Kind == Audio {
-		bitrate, convert = c.AudioBitrate, "audioconvert"
-	}
-	text := fmt.Sprintf("appsrc name=in format=time is-live=true max-buffers=3 max-bytes=0 leaky-type=downstream ! %s ! %s %s! capsfilter caps=%q"+
-		" ! appsink name=out async=false sync=false enable-last-sample=false",
-		convert, encoder.fragment(bitrate*1000, 10*c.FrameRate), codec.parser(), codec.frameCaps)
-	return encoderPipeline{name: encoder.name(), text: text}, nil
 }
 
 func causeUnlessCanceled(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -349,6 +350,11 @@ func push(ctx context.Context, frames *Subscription, to *feed, pushed func(Frame
 		}
 		pushed(frame)
 	}
+}
+
+// sends says whether a codec is in use.
+func (p *Peer) sends(codec *Codec) bool {
+	return slices.ContainsFunc(p.mlines, func(m *mline) bool { return m.sends && m.codec == codec })
 }
 
 // requestKeyframe passes on that the remote lost its picture.

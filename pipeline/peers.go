@@ -120,6 +120,23 @@ func (p *Pipeline) Resume() {
 	}
 }
 
+// replaceCodec offers anew to those who were sent what cannot be encoded any
+// more: webrtcbin cannot change the codec of an m-line.
+func (p *Pipeline) replaceCodec(codec *Codec) {
+	p.mu.Lock()
+	peers := slices.Collect(maps.Values(p.peers))
+	p.mu.Unlock()
+	for _, peer := range peers {
+		peer.post(func() error {
+			if peer.sends(codec) {
+				peer.log.Info("offer made for another codec", "instead of", codec.Name)
+				p.Offer(peer.uid)
+			}
+			return nil
+		})
+	}
+}
+
 // yields says whether the remote's offer counts when it crosses with ours.
 func (p *Pipeline) yields(uid string) bool {
 	return p.config.Yields == nil || p.config.Yields(uid)

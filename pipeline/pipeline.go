@@ -48,6 +48,8 @@ type Config struct {
 	// lost after it was there. Else it is opened again and again, and peers see a
 	// slate meanwhile.
 	ExitOnSourceLoss bool
+	// encoders are other ones than those of the codecs, in tests.
+	encoders map[*Codec][]encoderElement
 	// longestReopening is lastReopening, except in tests.
 	longestReopening time.Duration
 	// OnPeerEnd, if not nil, is told that a peer ended by itself, and why. It
@@ -211,7 +213,7 @@ func (p *Pipeline) planEncoders(kind Kind) error {
 	}
 	var missing error
 	for _, codec := range codecs {
-		launch, err := planEncoder(codec, p.config)
+		candidates, err := encoderPipelines(codec, p.config)
 		if err == nil {
 			err = requireElements(codec.payloader)
 		}
@@ -222,7 +224,7 @@ func (p *Pipeline) planEncoders(kind Kind) error {
 			}
 			continue
 		}
-		e := newLiveEncoder(codec, launch, p.config.Observer, p.log)
+		e := newLiveEncoder(codec, candidates, p.config.Observer, p.log)
 		p.encoders = append(p.encoders, e)
 		p.tracks[codec] = e.track
 	}
@@ -250,8 +252,8 @@ func (p *Pipeline) start() {
 }
 
 // runEncoder runs an encoder until ctx ends. One that fails ends its track, and
-// the source only when it was the last one for its kind: a remote peer that is
-// offered another codec may have that.
+// the source only when it was the last one for its kind: remote peers are offered
+// what is left.
 func (p *Pipeline) runEncoder(ctx context.Context, e *liveEncoder) error {
 	err := e.run(ctx)
 	if err == nil {
@@ -263,6 +265,7 @@ func (p *Pipeline) runEncoder(ctx context.Context, e *liveEncoder) error {
 		return err
 	}
 	p.log.Error("encoder given up", "error", err)
+	p.replaceCodec(e.codec)
 	return nil
 }
 

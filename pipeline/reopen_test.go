@@ -368,3 +368,9 @@ func TestParsePictureFormat(t *testing.T) {
 		}
 	}
 }
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}

@@ -1,0 +1,156 @@
+package pipeline
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+const (
+	software = "x264enc tune=zerolatency speed-preset=veryfast bframes=0 key-int-max=%[2]d bitrate=%[1]d ! video/x-h264,profile=constrained-baseline"
+	// spare is another element than that of software, to tell them apart.
+	spare = "openh264enc complexity=low gop-size=%[2]d rate-control=bitrate bitrate=%[1]d000 ! video/x-h264,profile=constrained-baseline"
+)
+
+// candidate is an encoder that may be broken.
+func candidate(launch string) encoderElement {
+	return encoderElement{launch: launch, bitrateUnit: 1000}
+}
+
+// TestEncoderFallsBack has encoders before the last one that fail in every way.
+// The viewer gets its picture all the same, on one connection.
+func TestEncoderFallsBack(t *testing.T) {
+	for name, test := range map[string]struct {
+		broken encoderElement
+		warns  bool // there is something to say
+	}{
+		"is not there":         {candidate("nosuchh264enc bitrate=%[1]d"), false},
+		"cannot be made":       {candidate("x264enc nosuchproperty=%[1]d"), true},
+		"cannot agree on caps": {candidate("x264enc bitrate=%[1]d ! video/x-h264,profile=none"), true},
+		"fails at once":        {candidate(software + " ! identity error-after=1"), true},
+		"fails while it runs":  {candidate(software + " ! identity error-after=40"), true},
+		"gives nothing":        {candidate(software + " ! valve drop=true"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			count, log := newTally(), &logged{}
+			p, board := openTest(t, func(c *Config) {
+				c.Codecs, c.Audio, c.Observer, c.Log = []*Codec{H264}, Source{}, count, slog.New(slog.NewTextHandler(log, nil))
+				c.encoders = map[*Codec][]encoderElement{H264: {test.broken, candidate(spare)}}
+			})
+			r := newRemote(t, board, p, "viewer", webrtc.MimeTypeH264)
+			defer r.close()
+			r.offer(webrtc.RTPCodecTypeVideo)
+			track := r.awaitTrack()
+			screen := track.watch(t)
+			for count.of("h264 openh264enc").frames == 0 {
+				track.awaitFrames(t, track.snapshot().frames+1)
+			}
+			p.requestKeyframes(Video)
+			screen.await("a picture", func(picture shown) bool { return picture.width == 320 })
+			if got := track.snapshot(); got.gaps != 0 || p.Peers() != 1 {
+				t.Errorf("%d packets are missing, %d peers, want none and one", got.gaps, p.Peers())
+			}
+			if n := log.count("encoder fails"); n > 1 || n == 1 != test.warns {
+				t.Errorf("%d lines say that an encoder fails: %s", n, log)
+			}
+			if log.count(`level=INFO msg="encoder runs" codec=h264 encoder=openh264enc`) != 1 {
+				t.Errorf("no line says which encoder runs: %s", log)
+			}
+		})
+	}
+}
+
+// TestFallenEncoderRests: the one that took over rests when nobody watches, and
+// starts again.
+func TestFallenEncoderRests(t *testing.T) {
+	count := newTally()
+	p, _ := openTest(t, func(c *Config) {
+		c.Codecs, c.Audio, c.Observer = []*Codec{H264}, Source{}, count
+		c.encoders = map[*Codec][]encoderElement{H264: {candidate(software + " ! identity error-after=5"), candidate(spare)}}
+	})
+	frame := func(s *Subscription) {
+		t.Helper()
+		if _, err := s.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := p.tracks[H264].Subscribe()
+	for count.of("h264 openh264enc").frames == 0 {
+		frame(s)
+	}
+	s.Close()
+	e := p.encoders[0]
+	for deadline := time.Now().Add(4 * encoderLinger); ; time.Sleep(20 * time.Millisecond) {
+		e.mu.Lock()
+		rests := e.src == nil
+		e.mu.Unlock()
+		if rests {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it does not rest")
+		}
+	}
+	s = p.tracks[H264].Subscribe()
+	defer s.Close()
+	frame(s)
+	if count.of("h264 x264enc").frames > 5 {
+		t.Error("the one that failed was tried again")
+	}
+}
+
+// TestCodecGivenUp: when the only encoder for a codec fails, who had that codec
+// is offered what is left.
+func TestCodecGivenUp(t *testing.T) {
+	p, board := openTest(t, func(c *Config) {
+		c.Codecs, c.Audio = []*Codec{H264, VP8}, Source{}
+		c.encoders = map[*Codec][]encoderElement{H264: {candidate(software + " ! identity error-after=60")}}
+	})
+	first := newRemote(t, board, p, "viewer")
+	defer first.close()
+	first.offer(webrtc.RTPCodecTypeVideo)
+	if track := first.awaitTrack(); track.codec.MimeType != webrtc.MimeTypeH264 {
+		t.Fatalf("got %s, want H264", track.codec.MimeType)
+	}
+	second := newRemote(t, board, p, "viewer") // as a page makes it when it is offered a new connection
+	defer second.close()
+	track := second.awaitTrack()
+	if track.codec.MimeType != webrtc.MimeTypeVP8 {
+		t.Errorf("got %s, want VP8", track.codec.MimeType)
+	}
+	track.awaitFrames(t, 30)
+	if p.Peers() != 1 {
+		t.Errorf("%d peers, want 1", p.Peers())
+	}
+}
+
+// TestEncoderFragments: each encoder gets its numbers in its own unit.
+func TestEncoderFragments(t *testing.T) {
+	initialize()
+	for _, codec := range append([]*Codec{Opus}, VideoCodecs...) {
+		for _, e := range codec.encoders {
+			fragment := e.fragment(2_000_000, 2400)
+			if want := fmt.Sprint(2_000_000 / e.bitrateUnit); strings.Contains(fragment, "%") || !strings.Contains(fragment, "="+want) && !strings.Contains(fragment, ")"+want) {
+				t.Errorf("%q, want a bitrate of %s", fragment, want)
+			}
+			if e.longestGroup > 0 && !strings.Contains(fragment, fmt.Sprint("=", e.longestGroup)) {
+				t.Errorf("%q, want %d frames at most between keyframes", fragment, e.longestGroup)
+			}
+		}
+	}
+	last := h264Encoders[len(h264Encoders)-2:]
+	if last[0].name() != "x264enc" || last[1].name() != "openh264enc" {
+		t.Errorf("%v: want the encoders that run everywhere last", last)
+	}
+}
+
+func TestNoCommonCodecText(t *testing.T) {
+	got := noCommonCodec(Video, []*Codec{VP8, H264}, []payload{{encoding: "AV1"}, {encoding: "rtx"}, {encoding: "AV1"}, {encoding: "H265"}}).Error()
+	if want := "no common codec for video: we send VP8, H264, the remote takes AV1, H265; name one of the remote's in --codecs"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
