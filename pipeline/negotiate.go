@@ -1,9 +1,11 @@
 package pipeline
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pion/sdp/v3"
@@ -98,6 +100,7 @@ func (p *Peer) acceptAnswer(r remoteDescription) error {
 // at all comes of it.
 func (p *Peer) agree(r remoteDescription) error {
 	missed, used := ErrNothingWanted, r.isChannelAlone()
+	var hints []error
 	for i, s := range r.sections {
 		m := p.mlines[i]
 		m.rejected = s.rejected
@@ -106,12 +109,15 @@ func (p *Peer) agree(r remoteDescription) error {
 		}
 		if err := p.agreeOn(m, s); err != nil {
 			missed = err
-			p.log.Warn("nothing to send", "kind", m.kind, "error", err)
+			hints = append(hints, err)
 		}
 		used = used || m.sends || m.receives
 	}
 	if !used && !p.playing {
-		return missed
+		return missed // which says so when the peer ends
+	}
+	for _, err := range hints {
+		p.log.Warn("nothing to send", "error", err)
 	}
 	return nil
 }
@@ -130,7 +136,7 @@ func (p *Peer) agreeOn(m *mline, s section) (missed error) {
 	}
 	m.sends = m.ours && s.wants && slices.Contains(ours, m.codec)
 	if !m.sends && len(ours) > 0 && !elsewhere && (s.wants || s.rejected) {
-		missed = fmt.Errorf("%w for %s", ErrNoCommonCodec, m.kind)
+		missed = noCommonCodec(m.kind, ours, s.payloads)
 	}
 	codecs := p.pipeline.config.receivable(m.kind)
 	if m.codec != nil && !p.offers { // our answer names no other one
@@ -141,6 +147,27 @@ func (p *Peer) agreeOn(m *mline, s section) (missed error) {
 	m.ssrcs = s.ssrcs
 	m.receives = p.pipeline.config.Receive && s.sends && len(m.payloads) > 0
 	return missed
+}
+
+// noCommonCodec says what each side can do, and what to do.
+func noCommonCodec(kind Kind, ours []*Codec, theirs []payload) error {
+	var names, taken []string
+	for _, codec := range ours {
+		names = append(names, codec.EncodingName)
+	}
+	for _, p := range theirs {
+		name := strings.ToUpper(p.encoding)
+		repair := slices.Contains([]string{"RTX", "RED", "ULPFEC", "FLEXFEC-03"}, name)
+		if name != "" && !repair && !slices.Contains(taken, name) {
+			taken = append(taken, name)
+		}
+	}
+	hint := ""
+	if kind == Video {
+		hint = "; name one of the remote's in --codecs"
+	}
+	return fmt.Errorf("%w for %s: we send %s, the remote takes %s%s", ErrNoCommonCodec, kind,
+		strings.Join(names, ", "), cmp.Or(strings.Join(taken, ", "), "none of them"), hint)
 }
 
 // setRemote gives webrtcbin a description of the remote, and the candidates
