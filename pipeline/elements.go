@@ -45,11 +45,22 @@ var debianPackages = map[string]string{
 	"opusenc":       "gstreamer1.0-plugins-base",
 	"videotestsrc":  "gstreamer1.0-plugins-base",
 	"audiotestsrc":  "gstreamer1.0-plugins-base",
+	"appsrc":        "gstreamer1.0-plugins-base",
+	"appsink":       "gstreamer1.0-plugins-base",
+	"videoconvert":  "gstreamer1.0-plugins-base",
+	"videoscale":    "gstreamer1.0-plugins-base",
+	"videorate":     "gstreamer1.0-plugins-base",
+	"audioconvert":  "gstreamer1.0-plugins-base",
+	"audioresample": "gstreamer1.0-plugins-base",
+	"decodebin":     "gstreamer1.0-plugins-base",
 }
 
 // webrtcElements is what webrtcbin needs besides itself: it does not say so
 // before the first peer.
 var webrtcElements = []string{"webrtcbin", "nicesrc", "dtlssrtpenc", "srtpenc", "rtpbin"}
+
+// baseElements is what every pipeline is made of.
+var baseElements = []string{"appsrc", "appsink", "videoconvert", "videoscale", "videorate", "audioconvert", "audioresample", "decodebin", "capssetter"}
 
 // requireElements returns an error for the first element that is missing.
 func requireElements(names ...string) error {

@@ -79,9 +79,14 @@ type settings struct {
 
 // parseFlags reads the command line. It returns nil when that asked for help.
 func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
+	return parseFlagsOf("gstpeer", "Puts a GStreamer source into browsers. Without --server it is its own relay, and serves the page to watch on. "+
+		"gstpeer devices lists what can be captured, gstpeer doctor says what is missing.", args, stdout, stderr)
+}
+
+// parseFlagsOf does so for a command that has the same flags.
+func parseFlagsOf(command, description string, args []string, stdout, stderr io.Writer) (*settings, error) {
 	var f flags
-	ok, err := cli.Parse(&f, "gstpeer", "Puts a GStreamer source into browsers. Without --server it is its own relay, and serves the page to watch on.",
-		"GSTPEER", args, stdout, stderr)
+	ok, err := cli.Parse(&f, command, description, "GSTPEER", args, stdout, stderr)
 	if !ok || err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ import (
 
 // commands are what the program does besides streaming.
 var commands = map[string]cli.Run{
+	"devices": runDevices,
+	"doctor":  runDoctor,
 	"health":  runHealth,
 	"version": runVersion,
 }
