@@ -22,6 +22,10 @@ import (
 // busy.
 const Patience = 60 * time.Second
 
+// InsecureHost is a name of 127.0.0.1 which the browser does not trust as it
+// does localhost.
+const InsecureHost = "relay.test"
+
 const pollInterval = 50 * time.Millisecond
 
 // chromium is the one browser of all the tests.
@@ -77,7 +81,8 @@ func startChromium() {
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns"),
 		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("use-fake-device-for-media-stream", true),
+		chromedp.Flag("host-resolver-rules", "MAP "+InsecureHost+" 127.0.0.1"),
+		chromedp.Flag("use-fake-device-for-media-stream", "device-count=2"),
 		chromedp.Flag("use-fake-ui-for-media-stream", true),
 	)
 	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)

@@ -2,7 +2,7 @@
 // A connection that failed is not repaired; its owner makes a new one.
 
 import { Channels } from './channels.js';
-import { codecs, sameConnection } from './sdp.js';
+import { codecs, sameConnection, sendsMedia } from './sdp.js';
 import { Senders } from './senders.js';
 
 const crossing = 5_000; // ms in which two offers may be on their ways at the same time
@@ -215,8 +215,14 @@ export class Connection {
     this.stream.getTracks().filter((track) => !tracks.includes(track)).forEach((track) => this.stream.removeTrack(track));
     tracks.forEach((track) => this.#addWhenDelivering(track));
     this.#transports().forEach((transport) => transport.addEventListener('statechange', this.#update));
-    const used = this.#wasLive || this.receives || transceivers.some(sends);
+    const used = this.#wasLive || this.receives || transceivers.some(sends) || this.#quiet;
     this.#become(used ? this.#transportStatus() : 'refused');
+  }
+
+  // Nobody sends anything yet, but texts.
+  get #quiet() {
+    const offeredNone = this.#senders !== null && sendsMedia(this.#peer.localDescription.sdp) !== true;
+    return this.#peer.sctp !== null && (offeredNone || sendsMedia(this.#remote.sdp) === false);
   }
 
   // A track is muted until its first packet. An element must not get one that

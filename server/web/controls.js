@@ -17,11 +17,12 @@ export function showPreview(element, publication) {
   const picture = publication.video && !(publication.muted('camera') && !publication.has('screen'));
   element.toggleAttribute('data-picture', Boolean(picture));
   element.toggleAttribute('data-mirrored', !publication.has('screen'));
-  if (video.srcObject !== publication.stream) {
-    video.muted = true; // the attribute alone does not outlive a change of the stream
-    video.srcObject = publication.stream;
+  const stream = picture ? publication.stream : null; // one without tracks would load for ever
+  if (video.srcObject !== stream) {
+    video.muted = true; // the attribute alone is for the first stream
+    video.srcObject = stream;
+    video.play().catch(() => {}); // overtaken by another stream
   }
-  video.play().catch(() => {}); // nothing to play yet
 }
 
 // Controls calls `actions.devices()`, `.stop()` and `.leave()`.

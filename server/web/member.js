@@ -51,7 +51,7 @@ export class Member {
 
   get state() {
     if (this.#current?.status === 'live') {
-      return this.#current.receives ? 'live' : this.watches ? 'watching' : 'no-codec';
+      return this.#current.receives ? 'live' : this.#sends ? 'no-codec' : 'watching';
     }
     if (this.#place === 'gone') {
       return 'ended';
@@ -64,7 +64,7 @@ export class Member {
 
   // watches: it takes what others send, and sends nothing itself.
   get watches() {
-    return this.#sends === false;
+    return this.#sends === false || this.state === 'watching';
   }
 
   // shown: there is something to see of it, or to say about it. Who publishes
@@ -97,8 +97,8 @@ export class Member {
   outgoingChanged() {
     this.#next?.outgoingChanged();
     this.#current?.outgoingChanged();
-    if (!this.#next && !this.#current && this.#place === 'here') {
-      this.#offer(); // so far there was nothing to agree on
+    if (!this.#next && this.#current?.status !== 'live' && this.#place === 'here') {
+      this.#offer(); // so far there may have been nothing to agree on
     }
   }
 
@@ -314,8 +314,15 @@ export class Member {
   }
 
   #retry() {
-    if (this.#place === 'here' && this.#retryTimer === null) {
+    if (this.#place === 'here' && this.#retryTimer === null && !this.#pointless) {
       this.#retryTimer = setTimeout(() => this.#offer(), this.#backoff.next());
     }
+  }
+
+  // Neither side has anything to send, as far as is known.
+  get #pointless() {
+    const { outgoing } = this.#via();
+    const silent = outgoing === null ? this.#sends === false : !this.#sends;
+    return silent && !outgoing?.audio && !outgoing?.video;
   }
 }

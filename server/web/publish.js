@@ -44,8 +44,9 @@ export class Publishing {
   }
 
   async stop() {
+    const stopped = this.#room.stopPublishing();
     this.end();
-    await this.#room.stopPublishing();
+    await stopped;
     this.#changed();
   }
 

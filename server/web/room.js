@@ -24,6 +24,7 @@ export class Room {
   #successor = null; // about to take its place
   #former = null; // whose place was taken, until what it negotiated is replaced
   #formerTimer = null;
+  #held = []; // what we were told of our successor's name
 
   constructor(name, { relayUrl, configuration, newUid, prepare, ...handlers }) {
     this.#name = name;
@@ -60,9 +61,10 @@ export class Room {
     return this.#become(this.#register(this.#options.newUid, null));
   }
 
-  // outgoingChanged: what we publish has other tracks now.
+  // outgoingChanged: what we publish has other tracks now. To stop takes no
+  // negotiation, as we leave.
   outgoingChanged() {
-    if (this.publishes) {
+    if (this.publishes && this.#successor?.outgoing !== null) {
       this.members.forEach((member) => member.outgoingChanged());
     }
   }
@@ -91,9 +93,9 @@ export class Room {
       hurried: () => this.#waits,
       state: (by, state, reason) => this.#relayChanged(by, state, reason),
       members: (by, uids) => by === this.#membership && this.#entered(uids),
-      joined: (by, uid) => this.#heeds(by, uid) && this.#member(uid).joined(),
-      left: (by, uid) => this.#heeds(by, uid) && this.#members.get(uid)?.left(),
-      message: (by, uid, text) => this.#heeds(by, uid) && this.#members.get(uid)?.receive(text),
+      joined: (by, uid) => this.#heed(by, uid, () => this.#member(uid).joined()),
+      left: (by, uid) => this.#heed(by, uid, () => this.#members.get(uid)?.left()),
+      message: (by, uid, text) => this.#heed(by, uid, () => this.#members.get(uid)?.receive(text)),
     });
     return membership;
   }
@@ -105,9 +107,14 @@ export class Room {
     return () => (refusals++ < 8 ? uid : `${uid}-${refusals}`);
   }
 
-  // Nothing is to be taken from a former membership, or from ourselves.
-  #heeds(by, uid) {
-    return by === this.#membership && uid !== this.#former?.uid && uid !== this.#successor?.uid;
+  // Nothing is to be taken from a former membership, or about ourselves. Whether
+  // our successor's name is ours shows when it is registered.
+  #heed(by, uid, take) {
+    if (uid === this.#successor?.uid) {
+      this.#held.push(() => this.#heed(by, uid, take));
+    } else if (by === this.#membership && uid !== by.uid && uid !== this.#former?.uid) {
+      take();
+    }
   }
 
   // Somebody waits for a picture.
@@ -148,13 +155,14 @@ export class Room {
       this.#membership = successor;
       this.#formerTimer = setTimeout(() => this.#dropFormer(), handover);
       successor.settle(null);
-      return;
+    } else {
+      successor.close();
+      if (successor.uid === this.#membership.uid) {
+        this.#membership.connect();
+      }
+      successor.settle(state === 'lost' ? 'the relay is out of reach' : reason);
     }
-    successor.close();
-    if (successor.uid === this.#membership.uid) {
-      this.#membership.connect();
-    }
-    successor.settle(state === 'lost' ? 'the relay is out of reach' : reason);
+    this.#held.splice(0).forEach((take) => take());
   }
 
   #dropFormer() {
@@ -164,9 +172,8 @@ export class Room {
   }
 
   #entered(uids) {
-    const others = uids.filter((uid) => this.#heeds(this.#membership, uid));
-    this.members.filter(({ uid }) => !others.includes(uid)).forEach((member) => member.missing());
-    others.forEach((uid) => this.#member(uid).found());
+    this.members.filter(({ uid }) => !uids.includes(uid)).forEach((member) => member.missing());
+    uids.forEach((uid) => this.#heed(this.#membership, uid, () => this.#member(uid).found()));
     this.#handOver();
   }
 

@@ -11,8 +11,13 @@ import (
 const smallCamera = `
 	const devices = navigator.mediaDevices;
 	const open = devices.getUserMedia.bind(devices);
-	devices.getUserMedia = ({video, ...rest}) => open({...rest,
-		...(video && {video: {...video, width: 320, height: 180, frameRate: 15}})});`
+	globalThis.opened = []; // tracks
+	devices.getUserMedia = async ({video, ...rest}) => {
+		const small = video && {video: {...video, width: 320, height: 180, frameRate: 15}};
+		const stream = await open({...rest, ...small});
+		opened.push(...stream.getTracks());
+		return stream;
+	};`
 
 // openPublisher opens the page, with its dialog for publishing.
 func openPublisher(t *testing.T, r *relay, name string, scripts ...string) tab {

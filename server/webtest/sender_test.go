@@ -31,6 +31,10 @@ type sender struct {
 	// ignored is how many more offers get no answer. It belongs to the reader.
 	ignored int
 
+	// crosses has the next offer of a viewer cross with one of ours. It belongs
+	// to the reader.
+	crosses bool
+
 	member sync.WaitGroup // the reader of socket
 
 	mu     sync.Mutex
@@ -213,6 +217,8 @@ func (s *sender) receive(viewer, text string) error {
 	case message.Description.Type == signalling.Offer && s.ignored > 0:
 		s.ignored--
 		return nil
+	case message.Description.Type == signalling.Offer && s.crosses:
+		return s.cross(viewer, message.Description.SDP)
 	case message.Description.Type == signalling.Offer:
 		return s.answer(viewer, message.Description.SDP)
 	default:
@@ -229,6 +235,16 @@ func (s *sender) receive(viewer, text string) error {
 		}
 		return err
 	}
+}
+
+// cross takes an offer as if ours had left just before it came: who has the
+// smaller name gives way.
+func (s *sender) cross(viewer, offer string) error {
+	s.crosses = false
+	if err := s.tryOffer(viewer); err != nil || s.uid > viewer {
+		return err
+	}
+	return s.answer(viewer, offer)
 }
 
 func (s *sender) lookUp(viewer string) *remote {
