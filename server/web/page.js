@@ -150,8 +150,11 @@ export class Page {
     const live = [...this.#tiles.values()].filter(({ state }) => state === 'live').length;
     const all = this.#tiles.size;
     const senders = all === 1 ? '1 sender' : `${all} senders`;
-    const parts = [live === all ? senders : `${live} of ${senders} live`, `${this.#watchers.size} watching`];
-    return [all > 0 && parts[0], this.#publishes && parts[1]].filter(Boolean).join(' · ');
+    const watching = this.#publishes ? this.#watchers.size : 0;
+    return [
+      all > 0 && (live === all ? senders : `${live} of ${senders} live`),
+      watching > 0 && `${watching} watching`,
+    ].filter(Boolean).join(' · ');
   }
 
   #showNotice() {
