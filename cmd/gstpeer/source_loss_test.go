@@ -28,11 +28,12 @@ func brightness(uid string) string {
 func TestCameraComesBack(t *testing.T) {
 	const slateOrDarker, pictureOrBrighter = 40, 60
 	t.Parallel()
-	c := startCamera(t, camera{user: "viewer", password: "secret"})
+	c := startCamera(t, camera{sound: true, user: "viewer", password: "secret"})
 	p := startStreaming(t, "--video", c.url("viewer", "secret"), "--metrics", "127.0.0.1:0")
 	v := newViewer(t, p.relay(), "viewer")
 	track := v.awaitTrack("cam", webrtc.RTPCodecTypeVideo)
 	track.awaitFrames(t, enoughFrames)
+	sound := v.awaitTrack("cam", webrtc.RTPCodecTypeAudio)
 	b := browsertest.Open(t, p.page())
 	b.Eventually(fmt.Sprintf("%s > %d", brightness("cam"), pictureOrBrighter))
 
@@ -42,10 +43,13 @@ func TestCameraComesBack(t *testing.T) {
 	if status, body := get(t, p.monitored()+"ready"); status != 503 || !strings.Contains(body, "is lost") || strings.Contains(body, "secret") {
 		t.Errorf("ready: %d %q, want 503 and that the source is lost", status, body)
 	}
-	startCamera(t, camera{address: c.address, user: "viewer", password: "secret"})
+	sound.awaitPackets(t, 50) // of silence
+	startCamera(t, camera{address: c.address, sound: true, user: "viewer", password: "secret"})
 	b.Eventually(fmt.Sprintf("%s > %d", brightness("cam"), pictureOrBrighter))
 	b.AwaitFrames("cam", enoughFrames)
+	b.AwaitSound("cam")
 	track.awaitFrames(t, enoughFrames)
+	sound.awaitPackets(t, 50)
 	if status, body := get(t, p.monitored()+"ready"); status != 200 {
 		t.Errorf("ready: %d %q, want 200", status, body)
 	}
