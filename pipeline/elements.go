@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-gst/go-gst/gst"
@@ -98,9 +99,22 @@ const changeTimeout = 5 * time.Second
 // errHangs is for what does not change its state in time.
 var errHangs = fmt.Errorf("it does not start within %s", changeTimeout)
 
+// hangError is errHangs of a pipeline that is left behind until over is closed.
+type hangError struct{ over <-chan struct{} }
+
+func (e hangError) Error() string { return errHangs.Error() }
+
+func (e hangError) Is(target error) bool { return target == errHangs }
+
 // within runs a change of state and says whether it came to its end in time. One
 // that did not is left behind with all that it holds, since nothing can end it.
 func within(log *slog.Logger, what string, change func()) bool {
+	_, inTime := tryWithin(log, what, change)
+	return inTime
+}
+
+// tryWithin is within, with a channel that is closed at the end of the change.
+func tryWithin(log *slog.Logger, what string, change func()) (over <-chan struct{}, inTime bool) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -108,20 +122,29 @@ func within(log *slog.Logger, what string, change func()) bool {
 	}()
 	select {
 	case <-done:
-		return true
+		return done, true
 	case <-time.After(changeTimeout):
 		log.Error("left behind: it does not change its state", "what", what, "after", changeTimeout)
-		return false
+		return done, false
 	}
 }
 
-// startPipeline sets a pipeline playing. One that fails is stopped again.
+// startPipeline sets a pipeline playing. One that fails is stopped again, and one
+// that hangs as soon as it does not any more: it might hold a device.
 func startPipeline(log *slog.Logger, what string, pipeline *gst.Pipeline) error {
-	result := make(chan error, 1)
-	if !within(log, what, func() { result <- pipeline.SetState(gst.StatePlaying) }) {
-		return errHangs
+	var decided atomic.Bool
+	var err error
+	over, inTime := tryWithin(log, what, func() {
+		err = pipeline.SetState(gst.StatePlaying)
+		if !decided.CompareAndSwap(false, true) {
+			_ = pipeline.SetState(gst.StateNull)
+			release(pipeline.Object)
+		}
+	})
+	if !inTime && decided.CompareAndSwap(false, true) {
+		return hangError{over}
 	}
-	err := <-result
+	<-over
 	if err == nil {
 		return nil
 	}

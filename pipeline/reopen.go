@@ -80,7 +80,7 @@ func (c *capture) run(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", ErrSourceLost, c.explain(err))
 		}
 		c.lose(ctx, err)
-		if !c.pause(ctx) {
+		if !awaitEnd(ctx, err) || !c.pause(ctx) {
 			return nil
 		}
 	}
@@ -88,6 +88,21 @@ func (c *capture) run(ctx context.Context) error {
 
 // loops says whether a source has only come to the end of a round.
 func (c *capture) loops(err error) bool { return c.spec.loop && err == errEnded }
+
+// awaitEnd waits for the end of an attempt that hangs, so that never more than
+// one does. It returns false when ctx ended.
+func awaitEnd(ctx context.Context, err error) bool {
+	var hang hangError
+	if !errors.As(err, &hang) {
+		return true
+	}
+	select {
+	case <-hang.over:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
 
 // pause waits until the next attempt is due. It returns false when ctx ended.
 func (c *capture) pause(ctx context.Context) bool {

@@ -2,17 +2,21 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/go-gst/go-gst/gst"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -373,4 +377,37 @@ func (l *logged) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
+}
+
+// TestHangingSource: what hangs while it is opened is waited for, and stopped as
+// soon as it lets itself be.
+func TestHangingSource(t *testing.T) {
+	initialize()
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := currentHoldings(t)
+	pipeline, err := gst.NewPipelineFromString("filesrc location=" + fifo + " ! fakesink") // waits for somebody who writes
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = startPipeline(testLog(t), "fifo", pipeline)
+	if !errors.Is(err, errHangs) {
+		t.Fatalf("got %v, want errHangs", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if awaitEnd(ctx, err) {
+		t.Error("it is not waited for")
+	}
+	writer, openErr := os.OpenFile(fifo, os.O_WRONLY, 0)
+	if openErr != nil {
+		t.Fatal(openErr)
+	}
+	writer.Close()
+	if !awaitEnd(t.Context(), err) {
+		t.Error("it is waited for although it has ended")
+	}
+	awaitHoldings(t, before)
 }
