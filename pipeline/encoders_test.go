@@ -83,23 +83,44 @@ func TestFallenEncoderRests(t *testing.T) {
 		frame(s)
 	}
 	s.Close()
-	e := p.encoders[0]
-	for deadline := time.Now().Add(4 * encoderLinger); ; time.Sleep(20 * time.Millisecond) {
-		e.mu.Lock()
-		rests := e.src == nil
-		e.mu.Unlock()
-		if rests {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("it does not rest")
-		}
-	}
+	awaitRest(t, p.encoders[0])
 	s = p.tracks[H264].Subscribe()
 	defer s.Close()
 	frame(s)
 	if count.of("h264 x264enc").frames > 5 {
 		t.Error("the one that failed was tried again")
+	}
+}
+
+// awaitRest waits until an encoder runs no more.
+func awaitRest(t *testing.T, e *liveEncoder) {
+	t.Helper()
+	for deadline := time.Now().Add(4 * encoderLinger); ; time.Sleep(20 * time.Millisecond) {
+		e.mu.Lock()
+		rests := e.src == nil
+		e.mu.Unlock()
+		if rests {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it does not rest")
+		}
+	}
+}
+
+// TestSlateUnwatched: nothing encodes a slate that nobody sees, and who comes
+// later gets it all the same.
+func TestSlateUnwatched(t *testing.T) {
+	source := startLiveSource(t)
+	p, _, screen := openLive(t, source, nil)
+	source.off()
+	screen.await("the slate", dark)
+	p.Remove("viewer")
+	awaitRest(t, p.encoders[0])
+	s := p.tracks[VP8].Subscribe()
+	defer s.Close()
+	if f, err := s.Next(t.Context()); err != nil || !f.Keyframe {
+		t.Errorf("keyframe %t, %v, want one of the slate", f.Keyframe, err)
 	}
 }
 
