@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/gstpeer/gstpeer/internal/browsertest"
+)
+
+// publishFromPage opens the page in the room demo and publishes in a size that
+// the machine bears, until the test ends.
+func publishFromPage(t *testing.T, relay, name string) *browsertest.Tab {
+	t.Helper()
+	b := browsertest.Open(t, fmt.Sprintf("http://%s/?room=demo&publish&name=%s", relay, name), `
+		const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+		navigator.mediaDevices.getUserMedia = ({video, ...rest}) => open({...rest,
+			...(video && {video: {...video, width: 320, height: 180, frameRate: 15}})});`)
+	b.Eventually(`document.querySelector('#panel video').videoWidth > 0`)
+	b.Click("#panel [data-panel=start]")
+	b.Eventually(`!document.querySelector('#controls').hidden`)
+	return b
+}
+
+// TestRoomOfBrowsersAndPeers has two pages that publish and two gstpeers in one
+// room, who come by turns: each gets picture and sound of the three others.
+func TestRoomOfBrowsersAndPeers(t *testing.T) {
+	relay := startRelay(t)
+	tabs, programs, recorded := map[string]*browsertest.Tab{}, map[string]*program{}, map[string]string{}
+	start := func(name string) {
+		recorded[name] = t.TempDir()
+		programs[name] = startStreamingTo(t, "ws://"+relay, name, "--record", recorded[name])
+	}
+	start("cam1")
+	tabs["ada"] = publishFromPage(t, relay, "ada")
+	start("cam2")
+	tabs["ben"] = publishFromPage(t, relay, "ben")
+	everybody := []string{"cam1", "ada", "cam2", "ben"}
+	for name, b := range tabs {
+		for _, other := range everybody {
+			if other != name {
+				b.AwaitFrames(other, enoughFrames)
+				b.AwaitSound(other)
+			}
+		}
+	}
+	for name, directory := range recorded {
+		await(t, "recordings of all", func() bool {
+			files, _ := filepath.Glob(filepath.Join(directory, "demo-*.mkv"))
+			return len(files) == len(everybody)-1
+		})
+		for _, b := range tabs { // for some more of it
+			b.AwaitFrames(name, 2*enoughFrames)
+		}
+	}
+	for name, p := range programs {
+		p.signal(syscall.SIGTERM)
+		if code := p.exitCode(stopsWithin); code != 0 {
+			t.Errorf("%s: exit code %d, want 0", name, code)
+		}
+	}
+	for name, directory := range recorded {
+		for _, other := range everybody {
+			if other != name {
+				wantRecorded(t, directory, "demo-"+other+"-*.mkv", enoughFrames)
+			}
+		}
+	}
+	tabs["ada"].AwaitFrames("ben", enoughFrames) // who are not disturbed
+}
