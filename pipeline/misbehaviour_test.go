@@ -85,8 +85,8 @@ func TestBadPeersHurtNobody(t *testing.T) {
 	})
 	t.Run("floods", func(t *testing.T) {
 		p.Offer("flood")
-		for range 2 * maxOperations {
-			p.HandleCandidate("flood", signalling.Candidate{Candidate: "candidate:1 1 UDP 1 127.0.0.1 9 typ host"})
+		for i := range 2 * maxOperations {
+			p.HandleCandidate("flood", signalling.Candidate{Candidate: fmt.Sprintf("candidate:1 1 UDP %d 127.0.0.1 9 typ host", i)})
 		}
 		reasons.await(t, "flood", ErrFlooded)
 	})

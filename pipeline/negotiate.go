@@ -320,8 +320,13 @@ func (p *Peer) sendCandidate(c signalling.Candidate) error {
 	return p.signaller.SendCandidate(p.ctx, p.uid, c)
 }
 
-// addCandidate hands a candidate of the remote to ICE.
+// addCandidate hands a candidate of the remote to ICE, unless it has done so:
+// each description of a browser repeats them.
 func (p *Peer) addCandidate(c signalling.Candidate) error {
+	if _, known := p.known[c.Candidate]; known {
+		return nil
+	}
+	p.known[c.Candidate] = struct{}{}
 	p.candidates++
 	switch {
 	case c.Candidate == "": // the end of candidates, which ICE does not need

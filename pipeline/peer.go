@@ -96,6 +96,7 @@ type Peer struct {
 	negotiated  bool
 	playing     bool
 	candidates  int
+	known       map[string]struct{} // candidates
 	localNames  int
 	gathered    candidateTypes // of ours
 	found       candidateTypes // of the remote's
@@ -118,7 +119,7 @@ func newPeer(p *Pipeline, uid string, offers bool, after <-chan struct{}) *Peer 
 	peer := &Peer{
 		uid: uid, offers: offers, after: after, pipeline: p, signaller: p.signaller, log: p.log.With("peer", uid),
 		ctx: ctx, end: end, done: make(chan struct{}), ops: make(chan func() error, maxOperations),
-		texts: make(chan string, maxTexts), outgoing: make(chan string, maxOutgoing),
+		texts: make(chan string, maxTexts), outgoing: make(chan string, maxOutgoing), known: make(map[string]struct{}),
 	}
 	peer.measured.Store(&measured{report: PeerReport{UID: uid, State: stateNew.String()}})
 	return peer
