@@ -98,13 +98,18 @@ func newRemote(t testing.TB, b *switchboard, p *Pipeline, uid string, mimeTypes 
 
 func newRemoteWith(t testing.TB, settings webrtc.SettingEngine, b *switchboard, p *Pipeline, uid string, mimeTypes ...string) *remote {
 	t.Helper()
+	return newRemoteThrough(t, &interceptor.Registry{}, settings, b, p, uid, mimeTypes...)
+}
+
+// newRemoteThrough has interceptors change what the remote sends.
+func newRemoteThrough(t testing.TB, interceptors *interceptor.Registry, settings webrtc.SettingEngine, b *switchboard, p *Pipeline, uid string, mimeTypes ...string) *remote {
+	t.Helper()
 	r := &remote{t: t, uid: uid, board: b, pipeline: p, inbox: make(chan signalling.Negotiation, 256),
 		tracks: make(chan *receivedTrack, 4), quit: make(chan struct{}), done: make(chan struct{})}
 	media := &webrtc.MediaEngine{}
 	if err := registerCodecs(media, mimeTypes); err != nil {
 		t.Fatal(err)
 	}
-	interceptors := &interceptor.Registry{}
 	if err := webrtc.RegisterDefaultInterceptors(media, interceptors); err != nil {
 		t.Fatal(err)
 	}
