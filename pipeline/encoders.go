@@ -78,12 +78,20 @@ func (e encoderElement) fragment(bitrate, keyframeDistance int) string {
 // its element.
 type encoderPipeline struct{ name, text string }
 
+// How many raw buffers may wait for an encoder that is held up. A picture that
+// waits longer is better lost; sound is encoded in no time, and a piece of it that
+// is lost is heard.
+const (
+	waitingPictures = 3
+	waitingSounds   = 50 // of 10 ms, as most sources deliver
+)
+
 // encoderPipelines are those of the installed encoders for a codec, in the order
 // of preference.
 func encoderPipelines(codec *Codec, c Config) ([]encoderPipeline, error) {
-	bitrate, convert := c.VideoBitrate, "videoconvert"
+	bitrate, convert, waiting := c.VideoBitrate, "videoconvert", waitingPictures
 	if codec.Kind == Audio {
-		bitrate, convert = c.AudioBitrate, "audioconvert"
+		bitrate, convert, waiting = c.AudioBitrate, "audioconvert", waitingSounds
 	}
 	elements := codec.encoders
 	if other, given := c.encoders[codec]; given {
@@ -98,9 +106,9 @@ func encoderPipelines(codec *Codec, c Config) ([]encoderPipeline, error) {
 			}
 			continue
 		}
-		text := fmt.Sprintf("appsrc name=in format=time is-live=true max-buffers=3 max-bytes=0 leaky-type=downstream ! %s ! %s %s! capsfilter caps=%q"+
+		text := fmt.Sprintf("appsrc name=in format=time is-live=true max-buffers=%d max-bytes=0 leaky-type=downstream ! %s ! %s %s! capsfilter caps=%q"+
 			" ! appsink name=out async=false sync=false enable-last-sample=false",
-			convert, e.fragment(bitrate*1000, 10*c.FrameRate), codec.parser(), codec.frameCaps)
+			waiting, convert, e.fragment(bitrate*1000, 10*c.FrameRate), codec.parser(), codec.frameCaps)
 		installed = append(installed, encoderPipeline{name: e.name(), text: text})
 	}
 	if len(installed) == 0 {

@@ -1,12 +1,15 @@
 package pipeline
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-gst/go-gst/gst"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -173,5 +176,59 @@ func TestNoCommonCodecText(t *testing.T) {
 	got := noCommonCodec(Video, []*Codec{VP8, H264}, []payload{{encoding: "AV1"}, {encoding: "rtx"}, {encoding: "AV1"}, {encoding: "H265"}}).Error()
 	if want := "no common codec for video: we send VP8, H264, the remote takes AV1, H265; name one of the remote's in --codecs"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestSoundIsKept: an encoder of sound that was held up for 400 ms loses nothing.
+func TestSoundIsKept(t *testing.T) {
+	initialize()
+	var config Config
+	setDefaults(&config)
+	pipelines, err := encoderPipelines(Opus, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newLiveEncoder(Opus, pipelines, unobserved{}, config.Log)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() {
+		if err := e.run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	frames := e.track.Subscribe()
+	defer frames.Close()
+	const piece = 10 * time.Millisecond
+	var sent time.Duration
+	deliver := func() {
+		buffer := gst.NewBufferFromBytes(make([]byte, 480*2))
+		defer releaseMini(buffer)
+		buffer.SetPresentationTimestamp(gst.ClockTime(sent))
+		buffer.SetDuration(gst.ClockTime(piece))
+		e.encode("audio/x-raw, format=(string)S16LE, layout=(string)interleaved, rate=(int)48000, channels=(int)1", buffer)
+		sent += piece
+	}
+	next := func(limit time.Duration) bool {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		_, err := frames.Next(ctx)
+		return err == nil
+	}
+	for !next(piece) { // until it runs
+		deliver()
+	}
+	for next(time.Second) {
+	}
+	for range 40 {
+		deliver()
+	}
+	got := 0
+	for got < 19 && next(20*time.Second) {
+		got++
+	}
+	if got < 19 {
+		t.Errorf("%d frames of 20 ms came out of 400 ms", got)
 	}
 }
