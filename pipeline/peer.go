@@ -296,6 +296,9 @@ func (p *Peer) play() error {
 		return nil
 	}
 	if !p.playing {
+		if err := p.checkCertificate(); err != nil {
+			return err
+		}
 		p.playing = true
 		p.connected.Stop()
 		p.heard.Store(time.Now().UnixMilli())
@@ -390,7 +393,7 @@ func (p *Peer) onHeard() { p.heard.Store(time.Now().UnixMilli()) }
 
 func (p *Peer) onError(err error) {
 	reason := ErrConnectionFailed
-	if p.iceConnected.Load() && !p.flows.Load() {
+	if p.iceConnected.Load() && p.heard.Load() == 0 { // nothing came yet, nor was sent
 		reason = errDTLS
 	}
 	p.end(fmt.Errorf("%w: %w", reason, err))

@@ -346,6 +346,26 @@ webrtc_peer_set (WebrtcPeer * peer, gboolean local, int type, const char *sdp,
   return TRUE;
 }
 
+/* The certificate of the remote in PEM form, or NULL. There is one transport,
+ * which all m-lines share. */
+char *
+webrtc_peer_remote_certificate (WebrtcPeer * peer)
+{
+  GstIterator *decoders =
+      gst_bin_iterate_all_by_element_factory_name (GST_BIN (peer->webrtcbin),
+      "dtlsdec");
+  GValue item = G_VALUE_INIT;
+  char *pem = NULL;
+
+  while (!pem && gst_iterator_next (decoders, &item) == GST_ITERATOR_OK) {
+    g_object_get (g_value_get_object (&item), "peer-pem", &pem, NULL);
+    g_value_reset (&item);
+  }
+  g_value_unset (&item);
+  gst_iterator_free (decoders);
+  return pem;
+}
+
 /* Replies with what stats_to_text makes of the statistics. */
 void
 webrtc_peer_stats (WebrtcPeer * peer, uintptr_t reply)

@@ -193,6 +193,13 @@ func (w *webrtcbin) addCandidate(c signalling.Candidate) {
 	C.webrtc_peer_add_candidate(w.peer, C.uint(c.SDPMLineIndex), text)
 }
 
+// remoteCertificate is what the remote has shown by DTLS, in DER form.
+func (w *webrtcbin) remoteCertificate() ([]byte, error) {
+	text := C.webrtc_peer_remote_certificate(w.peer)
+	defer C.g_free(C.gpointer(text))
+	return decodeCertificate(C.GoString(text))
+}
+
 // stats asks for statistics.
 func (w *webrtcbin) stats(ctx context.Context) (statistics, error) {
 	r := newReply()

@@ -43,6 +43,7 @@ void webrtc_peer_add_transceiver (WebrtcPeer *peer, int direction,
 void webrtc_peer_create (WebrtcPeer *peer, int type, uintptr_t reply);
 gboolean webrtc_peer_set (WebrtcPeer *peer, gboolean local, int type,
     const char *sdp, uintptr_t reply);
+char *webrtc_peer_remote_certificate (WebrtcPeer *peer);
 void webrtc_peer_stats (WebrtcPeer *peer, uintptr_t reply);
 void webrtc_peer_add_candidate (WebrtcPeer *peer, unsigned mline,
     const char *candidate);
