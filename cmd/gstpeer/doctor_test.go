@@ -168,3 +168,15 @@ func TestDevices(t *testing.T) {
 		t.Errorf("got %q, want what to do", p.stdout.String())
 	}
 }
+
+func TestDevicesHaveScreen(t *testing.T) {
+	t.Parallel()
+	path, err := exec.LookPath("Xvfb")
+	if err != nil {
+		t.Skip(err)
+	}
+	screen := startProgram(t, exec.Command(path, "-displayfd", "1", "-screen", "0", "320x180x24", "-nolisten", "tcp"))
+	display := []string{"DISPLAY=:" + screen.awaitOutput(`(?m)^(\d+)$`)[1], "PULSE_SERVER=/nonexistent"}
+	startGstpeer(t, display, "devices").awaitOutput(`(?m)^screen  X11 display :\d+ +--video screen$`)
+	startGstpeer(t, display, "devices", "--json").awaitOutput(`(?m)^{"what":"screen","name":"X11 display :\d+","flag":"--video","value":"screen"}$`)
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/gstpeer/gstpeer/internal/cli"
 	"github.com/gstpeer/gstpeer/internal/iceconfig"
 	"github.com/gstpeer/gstpeer/pipeline"
+	"github.com/gstpeer/gstpeer/server"
 )
 
 // iceServers are the STUN and TURN servers: those that flags name, or those that
@@ -78,4 +79,16 @@ func (i *iceServers) take(ctx context.Context) (time.Duration, error) {
 		i.use(servers)
 	}
 	return c.Lifetime, missing
+}
+
+// toldICE is what the built-in relay tells its peers: the STUN server. The password
+// of a TURN server is not for everybody who opens the page.
+func (s *settings) toldICE() server.ICE {
+	var told server.ICE
+	for _, named := range s.iceServers {
+		if named.Kind == iceconfig.STUN {
+			told.STUN = append(told.STUN, named.String())
+		}
+	}
+	return told
 }

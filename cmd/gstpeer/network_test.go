@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -56,5 +57,16 @@ func TestNetworkErrors(t *testing.T) {
 	} {
 		f.code = 1
 		t.Run(f.name(), f.check)
+	}
+}
+
+// TestBuiltInRelayTellsSTUN: those who open the page get the STUN server, and
+// nobody gets the password of the TURN server.
+func TestBuiltInRelayTellsSTUN(t *testing.T) {
+	t.Parallel()
+	p := startStreaming(t, "--stun", "127.0.0.1:3478", "--turn", "127.0.0.1", "--turn-user", "cam", "--turn-password", "secret")
+	status, body := get(t, "http"+strings.TrimPrefix(p.relay(), "ws")+"/api/ice")
+	if want := `{"iceServers":[{"urls":["stun:127.0.0.1:3478"]}]}` + "\n"; status != 200 || body != want {
+		t.Errorf("got %d %s, want %s", status, body, want)
 	}
 }

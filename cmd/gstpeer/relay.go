@@ -19,7 +19,7 @@ import (
 
 // streamHere streams to a relay in this process, and ends after it.
 func streamHere(ctx context.Context, s *settings) error {
-	relay, err := s.watching.newRelay(server.Config{Log: s.log.With("part", "relay")})
+	relay, err := s.watching.newRelay(server.Config{Log: s.log.With("part", "relay"), ICE: s.toldICE()})
 	if err != nil {
 		return err
 	}
