@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -391,12 +392,12 @@ func (p *Peer) onKeyframeWanted() { p.post(p.requestKeyframe) }
 
 func (p *Peer) onHeard() { p.heard.Store(time.Now().UnixMilli()) }
 
-func (p *Peer) onError(err error) {
+func (p *Peer) onError(element string, err error) {
 	reason := ErrConnectionFailed
-	if p.iceConnected.Load() && p.heard.Load() == 0 { // nothing came yet, nor was sent
+	if strings.HasPrefix(element, "dtls") { // such as an alert of a remote that refuses our certificate
 		reason = errDTLS
 	}
-	p.end(fmt.Errorf("%w: %w", reason, err))
+	p.end(fmt.Errorf("%w: %s: %w", reason, element, err))
 }
 
 // newSSRC is a random one (RFC 3550, section 8.1); 0 would mean none.

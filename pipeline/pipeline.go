@@ -332,7 +332,7 @@ func (nobody) onFrame(uint32, int, Frame)        {}
 func (nobody) onText(string)                     {}
 func (nobody) onChannelOpen()                    {}
 func (nobody) onHeard()                          {}
-func (nobody) onError(error)                     {}
+func (nobody) onError(string, error)             {}
 
 // encode hands raw media to every encoder for it.
 func (p *Pipeline) encode(kind Kind, caps string, buffer *gst.Buffer) {

@@ -102,6 +102,17 @@ on_webrtcbin_gone (gpointer data, GObject * where_it_was)
   g_atomic_int_add (&peers_alive, -1);
 }
 
+/* The name of the element's factory, such as "dtlsdec". */
+static const char *
+kind_of (GstObject * source)
+{
+  GstElementFactory *factory = NULL;
+
+  if (GST_IS_ELEMENT (source))
+    factory = gst_element_get_factory (GST_ELEMENT (source));
+  return factory ? GST_OBJECT_NAME (factory) : GST_OBJECT_NAME (source);
+}
+
 /* Errors are posted from here, so that no thread has to wait on the bus. */
 static GstBusSyncReply
 on_message (GstBus * bus, GstMessage * message, gpointer data)
@@ -112,7 +123,8 @@ on_message (GstBus * bus, GstMessage * message, gpointer data)
 
   if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_ERROR) {
     gst_message_parse_error (message, &error, &detail);
-    goPeerError (owner->handle, GST_MESSAGE_SRC_NAME (message), error->message);
+    goPeerError (owner->handle, (char *) kind_of (GST_MESSAGE_SRC (message)),
+        error->message);
     g_error_free (error);
     g_free (detail);
   }

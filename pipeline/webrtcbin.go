@@ -58,7 +58,8 @@ type webrtcbinOwner interface {
 	onText(string)
 	onChannelOpen()
 	onHeard()
-	onError(error)
+	// onError tells what kind of element has failed, and why.
+	onError(element string, err error)
 }
 
 // settings are what the webrtcbins of a process have in common.
@@ -377,7 +378,7 @@ func goHeard(handle C.uintptr_t) { ownerOf(handle).onHeard() }
 
 //export goPeerError
 func goPeerError(handle C.uintptr_t, element, message *C.char) {
-	ownerOf(handle).onError(fmt.Errorf("%s: %s", C.GoString(element), C.GoString(message)))
+	ownerOf(handle).onError(C.GoString(element), errors.New(C.GoString(message)))
 }
 
 //export goReply
