@@ -69,3 +69,44 @@ func TestRoomOfBrowsersAndPeers(t *testing.T) {
 	}
 	tabs["ada"].AwaitFrames("ben", enoughFrames) // who are not disturbed
 }
+
+// TestPageSwitchesCamera off and on again in the middle of a call, which takes new
+// offers of the page on the connection that there is.
+func TestPageSwitchesCamera(t *testing.T) {
+	t.Parallel()
+	relay, recorded := startRelay(t), t.TempDir()
+	p := startStreamingTo(t, "ws://"+relay, "cam", "--record", recorded)
+	b := publishFromPage(t, relay, "ada")
+	ssrc := b.AwaitFrames("cam", enoughFrames).SSRC
+	choose := func(option int) {
+		b.Click("#controls [data-publish=devices]")
+		b.Eventually(`document.querySelector('#panel select[name=camera]').options.length > 1`)
+		browsertest.Evaluate[bool](b, fmt.Sprintf(`(() => {
+			const select = document.querySelector('#panel select[name=camera]');
+			select.selectedIndex = %d;
+			return select.dispatchEvent(new Event('change', {bubbles: true}));
+		})()`, option))
+		b.Click("#panel [data-panel=start]")
+	}
+	sent := func(kind string) string {
+		return fmt.Sprintf(`(async () => {
+			const of = async () => (await gstpeer.peers()[0].stats()).filter(({type}) => type === 'outbound-rtp');
+			const before = (await of()).find(({kind}) => kind === %q)?.packetsSent ?? 0;
+			await new Promise((done) => setTimeout(done, 500));
+			return ((await of()).find(({kind}) => kind === %[1]q)?.packetsSent ?? 0) > before + 3;
+		})()`, kind)
+	}
+	b.Eventually(sent("video"))
+	choose(0)
+	b.Eventually(sent("video") + `.then((sends) => !sends)`)
+	b.Eventually(sent("audio"))
+	choose(1)
+	b.Eventually(sent("video"))
+	if got := b.AwaitFrames("cam", enoughFrames); got.SSRC != ssrc {
+		t.Errorf("the picture of gstpeer has SSRC %d, want that from before: %d", got.SSRC, ssrc)
+	}
+	p.signal(syscall.SIGTERM)
+	if code := p.exitCode(stopsWithin); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+}

@@ -45,6 +45,10 @@ func TestPureModules(t *testing.T) {
 		{"sdp", `m.codecs('m=audio 9 X 1 2\r\na=rtpmap:1 opus/48000/2\r\na=rtpmap:2 CN/8000\r\n' +
 			'm=video 9 X 3 4 5\r\na=rtpmap:3 VP8/90000\r\na=rtpmap:4 rtx/90000\r\na=rtpmap:5 H264/90000\r\n')`,
 			`{"audio":["Opus"],"video":["VP8","H264"]}`},
+		{"sdp", `m.sendsMedia('v=0\r\nm=audio 9 X 1\r\na=recvonly\r\nm=video 9 X 2\r\na=sendonly\r\n')`, `true`},
+		{"sdp", `m.sendsMedia('v=0\r\nm=audio 9 X 1\r\na=recvonly\r\nm=video 0 X 2\r\na=sendonly\r\n')`, `false`},
+		{"sdp", `m.sendsMedia('v=0\r\nm=audio 9 X 1\r\na=inactive\r\nm=application 9 X 2\r\n')`, `null`},
+		{"sdp", `m.sendsMedia('v=0\r\na=recvonly\r\nm=audio 9 X 1\r\nm=video 9 X 2\r\n')`, `false`},
 		{"sdp", `m.codecs('')`, `{"audio":[],"video":[]}`},
 
 		{"backoff", `(() => { const b = new m.Backoff({random: () => 1, now: () => 0});
