@@ -29,6 +29,8 @@ run_packages = gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	fonts-dejavu-core
 test_packages = chromium gstreamer1.0-tools gstreamer1.0-plugins-base-apps \
 	python3-websockets coturn xvfb xauth iproute2
+# For make test-container, beside those of the tests.
+container_packages = buildah podman podman-compose runc mmdebstrap netavark aardvark-dns iptables
 
 # install names the packages of a list that are not there, and installs them.
 define install
@@ -45,7 +47,7 @@ $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-re
 { echo "Could not install them. As root: apt-get install$$missing" >&2; exit 1; }
 endef
 
-.PHONY: help run build test bench deps test-deps lint fuzz
+.PHONY: help run build test test-container bench deps test-deps container-deps lint fuzz
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -58,6 +60,11 @@ build: deps ## build bin/gstpeer and bin/gstpeer-server
 
 test: deps test-deps lint fuzz ## check and test everything
 	GSTPEER_REQUIRE_BROWSER=1 $(GO) test -race -p 1 -timeout 10m ./...
+
+# Skipped, and only then, with GSTPEER_SKIP_CONTAINERS=1.
+test-container: deps test-deps ## build the container images and run them
+	@[ "$$GSTPEER_SKIP_CONTAINERS" = 1 ] || $(MAKE) container-deps
+	GSTPEER_TEST_CONTAINERS=1 GSTPEER_REQUIRE_BROWSER=1 $(GO) test -race -count=1 -v -timeout 30m ./deploy/containertest
 
 bench: deps ## measure
 	$(GO) test -run '^$$' -bench . ./...
@@ -83,3 +90,6 @@ deps: ## install what building and running need
 
 test-deps: ## install what the tests need in addition
 	$(call install,$(test_packages))
+
+container-deps: ## install what building and running containers needs
+	$(call install,$(container_packages))

@@ -1,0 +1,81 @@
+package containertest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/security"
+	"github.com/chromedp/chromedp"
+
+	"github.com/gstpeer/gstpeer/internal/browsertest"
+)
+
+// TestCompose brings compose.yaml up, watches both peers, and has one of them
+// look at the TURN server.
+func TestCompose(t *testing.T) {
+	e := newBuiltEngine(t)
+	_, port, err := net.SplitHostPort(freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := e.gateway(t)
+	compose := *e
+	compose.environment = append(compose.environment, "PORT="+port, "TURN_HOST="+host, "TURN_SECRET=only for this test")
+	project := fmt.Sprintf("gstpeertest%d", os.Getpid())
+	run := func(args ...string) (string, error) {
+		return compose.try(patience, "podman-compose", append([]string{"--project-name", project}, args...)...)
+	}
+	name := func(service string) string { return project + "_" + service + "_1" }
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, service := range []string{"relay", "coturn", "cam1", "cam2"} {
+				logs, _ := e.try(patience, "podman", "logs", name(service))
+				t.Logf("%s says:\n%s", service, logs)
+			}
+		}
+		if out, err := run("down", "--volumes", "--timeout", "5"); err != nil {
+			t.Error(out, err)
+		}
+		e.podman(t, "network", "rm", "--force", project+"_default")
+	})
+	if _, err := run("up", "--detach", "--no-build"); err != nil {
+		t.Fatal(err)
+	}
+	awaitHealthy(t, e, name("relay"))
+	b := browsertest.Open(t, "about:blank")
+	b.Run(trustAnybody)
+	b.Run(chromedp.Navigate("https://127.0.0.1:" + port + "/?room=demo"))
+	for _, camera := range []string{"cam1", "cam2"} {
+		b.AwaitFrames(camera, enoughFrames)
+		awaitHealthy(t, e, name(camera))
+	}
+	if said := e.podman(t, "exec", name("cam1"), "/usr/bin/gstpeer", "doctor"); !strings.Contains(said, "turn:"+host) {
+		t.Errorf("doctor does not speak of the TURN server:\n%s", said)
+	}
+}
+
+// trustAnybody is what a user clicks who meets a self-signed certificate.
+func trustAnybody(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+	_, err := chromedp.Call(ctx, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true})
+	return chromedp.Void{}, err
+}
+
+// gateway is the address of this machine that containers reach.
+func (e *engine) gateway(t *testing.T) string {
+	t.Helper()
+	return e.podman(t, "network", "inspect", "podman", "--format", "{{range .Subnets}}{{.Gateway}}{{end}}")
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
