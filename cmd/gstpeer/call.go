@@ -198,10 +198,10 @@ func (c *calls) end(cause error) (over bool, err error) {
 	c.media.Remove(c.remote)
 	failed := c.failed
 	c.on, c.failed = false, nil
-	if c.ours {
+	if c.ours || c.once {
 		return true, failed
 	}
-	return c.once, failed
+	return false, nil // the next one may go better
 }
 
 // mediaEnded hangs up: without media there is no call.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -10,8 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/webrtc/v4"
+
 	"github.com/gstpeer/gstpeer/internal/browsertest"
 	"github.com/gstpeer/gstpeer/internal/mediatest"
+	"github.com/gstpeer/gstpeer/signalling"
 )
 
 // wantRecorded waits for the program to end and looks into what it has recorded:
@@ -84,6 +88,61 @@ func TestAnswerMany(t *testing.T) {
 		}
 		await(t, "end of the call", func() bool { return strings.Count(callee.stderr.String(), "call ended") == i+1 })
 	}
+}
+
+// offerNothing is an offer of an RTCPeerConnection with which we share no codec.
+const offerNothing = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n" +
+	"m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=rtcp-mux\r\na=recvonly\r\na=rtpmap:96 AV1/90000\r\n" +
+	"a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=setup:actpass\r\na=fingerprint:sha-256 "
+
+// TestAnswerAfterFailure: a caller with whom no media comes about is told so, and
+// the one after it is answered.
+func TestAnswerAfterFailure(t *testing.T) {
+	t.Parallel()
+	relay := "ws://" + startRelay(t)
+	callee := startGstpeer(t, nil, slices.Concat([]string{"--server", relay, "--answer", "--name", "gst"}, small)...)
+	callee.awaitOutput("Waiting for calls")
+	stranger := callNobodysCodec(t, relay)
+	for {
+		event, err := stranger.Recv(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ended, ok := event.(signalling.CallEnded); ok {
+			if !errors.Is(ended.Cause, signalling.ErrPeerLeft) {
+				t.Errorf("the call ended: %v, want that the callee hung up", ended.Cause)
+			}
+			break
+		}
+	}
+	phone := newPhone(t, relay, "pion")
+	phone.dial("gst", false)
+	phone.awaitTrack(other, webrtc.RTPCodecTypeVideo).awaitFrames(t, enoughFrames)
+	if !strings.Contains(callee.stderr.String(), "no common codec") {
+		t.Error("it does not say why the first call ended")
+	}
+	callee.signal(syscall.SIGTERM)
+	if code := callee.exitCode(stopsWithin); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+}
+
+// callNobodysCodec calls the peer gst with offerNothing.
+func callNobodysCodec(t *testing.T, relay string) *signalling.Client {
+	t.Helper()
+	client, err := signalling.Dial(t.Context(), signalling.ClientConfig{URL: relay, UID: "stranger"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	if err := client.Call(t.Context(), "gst"); err != nil {
+		t.Fatal(err)
+	}
+	offer := signalling.Description{Type: signalling.Offer, SDP: offerNothing + strings.Repeat("00:", 31) + "00\r\n"}
+	if err := client.Send(t.Context(), signalling.Negotiation{Description: &offer}.String()); err != nil {
+		t.Fatal(err)
+	}
+	return client
 }
 
 func TestCallNobody(t *testing.T) {
