@@ -57,6 +57,6 @@ sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p' /tmp/linked | sort -u | while read -r librar
 done
 
 # What is not code: authorities, fonts, the settings of ALSA.
-for place in /etc/ssl/certs/ca-certificates.crt /etc/fonts /usr/share/fonts /usr/share/fontconfig /var/cache/fontconfig /usr/share/alsa /etc/alsa; do
+for place in /etc/ssl/certs/ca-certificates.crt /etc/fonts /usr/share/fonts /usr/share/fontconfig /usr/share/alsa /etc/alsa; do
 	[ ! -e "$place" ] || cp -a --parents "$place" "$root"
 done

@@ -33,8 +33,7 @@ func TestCompose(t *testing.T) {
 	t.Cleanup(func() {
 		if t.Failed() {
 			for _, service := range []string{"relay", "coturn", "cam1", "cam2"} {
-				logs, _ := e.try(patience, "podman", "logs", name(service))
-				t.Logf("%s says:\n%s", service, logs)
+				t.Logf("%s says:\n%s", service, e.logs(name(service)))
 			}
 		}
 		if out, err := run("down", "--volumes", "--timeout", "5"); err != nil {

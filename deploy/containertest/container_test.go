@@ -79,8 +79,7 @@ func (e *engine) run(t *testing.T, image string, options ...string) *container {
 		"--security-opt=no-new-privileges", "--health-interval=disable", "--publish", "127.0.0.1::8443"}
 	t.Cleanup(func() {
 		if t.Failed() {
-			logs, _ := e.try(patience, "podman", "logs", c.name)
-			t.Logf("%s says:\n%s", image, logs)
+			t.Logf("%s says:\n%s", image, e.logs(c.name))
 		}
 		e.podman(t, "rm", "--force", "--time", "0", "--volumes", c.name)
 	})
@@ -167,6 +166,9 @@ func TestPeer(t *testing.T) {
 	b.AwaitSound("cam")
 	if said := e.podman(t, "exec", c.name, "/usr/bin/gstpeer", "doctor"); !strings.Contains(said, "WebRTC elements") {
 		t.Errorf("doctor says:\n%s", said)
+	}
+	if said := e.logs(c.name); strings.Contains(said, "Fontconfig") {
+		t.Errorf("it misses fonts:\n%s", said)
 	}
 	c.stop()
 }

@@ -95,6 +95,14 @@ func (e *engine) try(limit time.Duration, name string, args ...string) (string, 
 	return strings.TrimSpace(stdout.String()), nil
 }
 
+// logs is all that a container has written.
+func (e *engine) logs(name string) string {
+	command := exec.Command("podman", "logs", name)
+	command.Env = e.environment
+	out, _ := command.CombinedOutput() // an error says so
+	return string(out)
+}
+
 // podman has to succeed.
 func (e *engine) podman(t testing.TB, args ...string) string {
 	t.Helper()
