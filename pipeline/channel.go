@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -17,8 +18,8 @@ const (
 // How texts go out.
 const (
 	maxOutgoing = 64
-	// textPatience is how long a remote that takes no texts may hold up its
-	// sender. After that it loses them, until it takes some again.
+	// textPatience is how long a remote may hold up the sender until it has taken
+	// a full queue. One that is slower loses texts, until it has caught up.
 	textPatience = 2 * time.Second
 	// textRetry is how often a channel is tried that took no more.
 	textRetry = 20 * time.Millisecond
@@ -27,6 +28,10 @@ const (
 // SendText sends a text to every remote peer that has opened our data channel.
 // It waits for those that are a little behind.
 func (p *Pipeline) SendText(ctx context.Context, text string) {
+	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+		p.log.Warn("text not sent: it is not UTF-8, or has a NUL in it", "bytes", len(text))
+		return
+	}
 	p.mu.Lock()
 	peers := slices.Collect(maps.Values(p.peers))
 	p.mu.Unlock()
@@ -37,44 +42,62 @@ func (p *Pipeline) SendText(ctx context.Context, text string) {
 	}
 }
 
-// queueText is for one goroutine.
+// queueText waits for a remote that is behind, as long as the sender's patience
+// lasts: textPatience for a full queue. It is for one goroutine.
 func (p *Peer) queueText(ctx context.Context, text string) {
+	if p.deaf.Load() {
+		return
+	}
 	select {
 	case p.outgoing <- text:
 		return
 	default:
 	}
-	if p.deaf.Load() {
-		return
-	}
-	patience := time.NewTimer(textPatience)
+	began := time.Now()
+	patience := time.NewTimer(textPatience - time.Duration(p.heldUp.Load()))
 	defer patience.Stop()
 	select {
 	case p.outgoing <- text:
+		p.heldUp.Add(int64(time.Since(began)))
 	case <-patience.C:
 		p.deaf.Store(true)
-		p.log.Warn("texts are lost: the remote takes no more")
+		p.log.Warn("texts are lost: the remote is too slow for them")
 	case <-p.ctx.Done():
 	case <-ctx.Done():
 	}
 }
 
-// sendText hands a text to the channel, or keeps it until that takes some again.
+// sendText hands a text to the channel, or keeps it until that takes some again. A
+// remote that was deaf hears again once it has caught up.
 func (p *Peer) sendText(text string) {
-	if p.bin.sendText(text) {
-		p.unsent = nil
-		p.deaf.Store(false)
+	if !p.bin.sendText(text) {
+		p.unsent, p.retry = &text, time.After(textRetry)
 		return
 	}
-	p.unsent = &text
+	p.unsent, p.retry = nil, nil
+	p.noteSent()
 }
 
-// textQueue gives what goes out next, or when to try again.
-func (p *Peer) textQueue() (next <-chan string, again <-chan time.Time) {
-	if p.unsent != nil {
-		return nil, time.After(textRetry)
+// noteSent gives the sender's patience back with every full queue that has gone
+// out: at that pace the network is what is slow. A remote that was too slow hears
+// again once it has caught up.
+func (p *Peer) noteSent() {
+	p.sentTexts++
+	if p.sentTexts%maxOutgoing == 0 {
+		p.heldUp.Store(0)
 	}
-	return p.outgoing, nil
+	if len(p.outgoing) == 0 {
+		p.heldUp.Store(0)
+		p.deaf.Store(false)
+	}
+}
+
+// nextText gives the texts that can go out, none while one waits.
+func (p *Peer) nextText() <-chan string {
+	if p.unsent != nil {
+		return nil
+	}
+	return p.outgoing
 }
 
 // onText takes a text that came in.

@@ -3,7 +3,9 @@ package pipeline
 import (
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -133,6 +135,153 @@ func meetDeafRemote(t *testing.T, readsAgain bool) {
 	p.Remove(r.uid)
 	awaitNobody(t, p)
 	r.close()
+}
+
+// TestHostileChannels: remotes that abuse data channels end, and nobody else.
+func TestHostileChannels(t *testing.T) {
+	reasons := make(ends, 100)
+	p, board := openTest(t, func(c *Config) { c.OnPeerEnd = reasons.add })
+	stays := newRemote(t, board, p, "stays")
+	defer stays.close()
+	stays.offer(webrtc.RTPCodecTypeVideo)
+	track := stays.awaitTrack()
+	track.awaitFrames(t, 10)
+	before := currentHoldings(t)
+	for name, attack := range map[string]struct {
+		abuse  func(*testing.T, *webrtc.PeerConnection)
+		reason error
+	}{
+		"many channels": {func(t *testing.T, pc *webrtc.PeerConnection) {
+			for range 100 {
+				openChannel(t, pc, func(*webrtc.DataChannel) {})
+			}
+		}, ErrConnectionFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRemote(t, board, p, name)
+			attack.abuse(t, r.pc)
+			r.offer(webrtc.RTPCodecTypeVideo)
+			reasons.await(t, name, attack.reason)
+			r.close()
+		})
+	}
+	awaitAlone(t, p)
+	awaitHoldings(t, before)
+	track.awaitFrames(t, track.snapshot().frames+15)
+	if gaps := track.snapshot().gaps; gaps != 0 {
+		t.Errorf("the viewer who stays misses %d packets", gaps)
+	}
+}
+
+// TestManyTextsOfRemote: what a remote sends without a pause is taken, and holds up
+// nothing.
+func TestManyTextsOfRemote(t *testing.T) {
+	var texts atomic.Int64
+	p, board := openTest(t, func(c *Config) { c.OnText = func(string, string) { texts.Add(1) } })
+	r := newRemote(t, board, p, "talks")
+	over := make(chan struct{})
+	openChannel(t, r.pc, func(c *webrtc.DataChannel) {
+		defer close(over)
+		for c.SendText(strings.Repeat(".", 1000)) == nil && texts.Load() < 20_000 {
+			for c.BufferedAmount() > 1<<20 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
+	r.offer(webrtc.RTPCodecTypeVideo)
+	awaitChannel(t, p, r.uid)
+	p.SendText(t.Context(), "heard")
+	await(t, over)
+	if texts.Load() < 20_000 {
+		t.Errorf("%d texts came", texts.Load())
+	}
+	p.Remove(r.uid)
+	awaitNobody(t, p)
+	r.close()
+}
+
+// TestChannelsComeAndGo opens and closes more channels than a page would.
+func TestChannelsComeAndGo(t *testing.T) {
+	reasons := make(ends, 10)
+	p, board := openTest(t, func(c *Config) { c.OnPeerEnd = reasons.add })
+	r := newRemote(t, board, p, "opens")
+	openChannel(t, r.pc, func(*webrtc.DataChannel) {})
+	r.offer(webrtc.RTPCodecTypeVideo)
+	awaitChannel(t, p, r.uid)
+	for i := range 40 {
+		opened := make(chan struct{})
+		c := openChannel(t, r.pc, func(*webrtc.DataChannel) { close(opened) })
+		select {
+		case <-opened:
+		case reason := <-reasons:
+			t.Fatalf("channel %d: %s", i, reason)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond) // for the end to be known there, which is not confirmed
+	}
+	p.Remove(r.uid)
+	awaitNobody(t, p)
+	r.close()
+}
+
+// readSlowly takes a text a second, as a webrtcbin does whose remote reads slowly.
+func readSlowly(peer *Peer) {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for {
+		select {
+		case <-second.C:
+		case <-peer.ctx.Done():
+			return
+		}
+		select {
+		case <-peer.outgoing:
+			peer.noteSent()
+		default:
+		}
+	}
+}
+
+// TestSlowRemotes: those that read slowly hold up who sends only once, however
+// many they are, and miss texts instead.
+func TestSlowRemotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said lines
+		p := &Pipeline{log: said.logger(), peers: make(map[string]*Peer)}
+		p.config.Log = p.log
+		for _, uid := range []string{"a", "b", "c"} {
+			peer := newPeer(p, uid, true, nil)
+			peer.log = p.log
+			peer.channelOpen.Store(true)
+			p.peers[uid] = peer
+			defer peer.end(errRemoved)
+			go readSlowly(peer)
+		}
+		start := time.Now()
+		for range 1000 {
+			p.SendText(t.Context(), "text")
+		}
+		if took := time.Since(start); took > time.Minute {
+			t.Errorf("1000 texts took %s", took)
+		}
+		p.SendText(t.Context(), "with\x00NUL")
+		if text := said.String(); strings.Count(text, "has a NUL in it") != 1 {
+			t.Errorf("got %s", text)
+		}
+	})
+}
+
+// openChannel makes a data channel that something is done with when it is open.
+func openChannel(t *testing.T, pc *webrtc.PeerConnection, opened func(*webrtc.DataChannel)) *webrtc.DataChannel {
+	t.Helper()
+	c, err := pc.CreateDataChannel("any", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.OnOpen(func() { go opened(c) })
+	return c
 }
 
 // awaitChannel waits for our data channel to a remote to be open.

@@ -74,8 +74,9 @@ type Peer struct {
 	answered atomic.Bool             // it was
 	measured atomic.Pointer[measured]
 
-	channelOpen atomic.Bool // our data channel is
-	deaf        atomic.Bool // the remote takes no texts
+	channelOpen atomic.Bool  // our data channel is
+	deaf        atomic.Bool  // the remote takes no texts
+	heldUp      atomic.Int64 // the nanoseconds that its texts have held up their sender
 
 	// Set by threads of GStreamer.
 	heard     atomic.Int64           // the last sign of life, in Unix milliseconds
@@ -105,6 +106,8 @@ type Peer struct {
 	receivers   []receiver
 	progress    progress
 	unsent      *string // the text that the channel did not take yet
+	sentTexts   int
+	retry       <-chan time.Time // when it is tried again
 }
 
 // attempt is one of several to get media to a remote that had it before, or that
@@ -183,7 +186,6 @@ func (p *Peer) serve() {
 	check := time.NewTicker(checkInterval)
 	defer check.Stop()
 	for {
-		next, again := p.textQueue()
 		var err error
 		select {
 		case op := <-p.ops:
@@ -193,9 +195,9 @@ func (p *Peer) serve() {
 			err = op()
 		case text := <-p.texts:
 			p.takeText(text)
-		case text := <-next:
+		case text := <-p.nextText():
 			p.sendText(text)
-		case <-again:
+		case <-p.retry:
 			p.sendText(*p.unsent)
 		case <-check.C:
 			err = p.check()

@@ -97,11 +97,42 @@ flush_sink_pads (const GValue * element, gpointer unused)
       flush_pad);
 }
 
-/* Wakes what waits for a remote to read: sctpenc (1.22) waits without end, and
- * no change of its state reaches it before that. */
+static GstPadProbeReturn
+drop (GstPad * pad, GstPadProbeInfo * info, gpointer unused)
+{
+  return GST_PAD_PROBE_DROP;
+}
+
+/* Returns when nothing is on its way through the pad, and nothing will be. */
+static void
+shut_pad (const GValue * value, gpointer unused)
+{
+  GstPad *pad = g_value_get_object (value);
+
+  gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_BUFFER |
+      GST_PAD_PROBE_TYPE_BUFFER_LIST, drop, NULL, NULL);
+  GST_PAD_STREAM_LOCK (pad);
+  GST_PAD_STREAM_UNLOCK (pad);
+}
+
+static void
+shut_sink_pads (const GValue * element, gpointer unused)
+{
+  for_each (gst_element_iterate_sink_pads (g_value_get_object (element)),
+      shut_pad);
+}
+
+/* Makes channels ready for the end, which 1.22 is not by itself: sctpenc waits
+ * without end for a remote that does not read, where no change of state reaches
+ * it, and sctpdec takes away the pads of channels while it makes those of new
+ * ones. */
 void
 interrupt_channels (GstElement * webrtcbin)
 {
-  for_each (gst_bin_iterate_all_by_element_factory_name (GST_BIN (webrtcbin),
-          "sctpenc"), flush_sink_pads);
+  GstBin *bin = GST_BIN (webrtcbin);
+
+  for_each (gst_bin_iterate_all_by_element_factory_name (bin, "sctpdec"),
+      shut_sink_pads);
+  for_each (gst_bin_iterate_all_by_element_factory_name (bin, "sctpenc"),
+      flush_sink_pads);
 }

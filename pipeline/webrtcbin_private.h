@@ -6,7 +6,7 @@
 
 /* How many data channels a remote may open, and how many sources of media it
  * may send: each costs threads. */
-#define MAX_REMOTE_CHANNELS 8
+#define MAX_REMOTE_CHANNELS 64
 #define MAX_REMOTE_SOURCES 32
 
 #define PAYLOAD_TYPES 128
@@ -26,7 +26,7 @@ typedef struct
   gboolean any_ssrc;            /* or only those listed here */
   guint32 ssrcs[MAX_SSRCS];
   guint n_ssrcs;
-  guint n_channels;             /* that the remote has opened */
+  guint n_channels;             /* that the remote has opened; a closed one keeps its thread (1.22) */
 } Owner;
 
 struct WebrtcPeer
