@@ -12,7 +12,8 @@ import (
 )
 
 // caller is what we call the other peer of a call that we take: the relay does
-// not tell who it is.
+// not tell who it is. Each has a number, so that the end of one call is never
+// taken for that of another.
 const caller = "caller"
 
 // firstRecall and lastRecall are the times between attempts to have a session
@@ -29,18 +30,28 @@ type calls struct {
 	media  *pipeline.Pipeline
 	ice    *iceServers
 	log    *slog.Logger
-	remote string // the other peer's name
-	ours   bool   // we call
-	asks   bool   // and have the other peer offer
+	ours   bool // we call
+	asks   bool // and have the other peer offer
 	once   bool
 	ready  *readiness
-	ended  <-chan error // why media has ended, if that was by itself
+	ended  <-chan mediaEnd // that have come about by themselves
 
+	remote string      // the other peer's name
+	taken  int         // calls
 	on     bool        // there is a call
 	failed error       // why its media has ended; nil as long as it has not
 	recall *time.Timer // until the next attempt to have the session back
 	wait   time.Duration
 }
+
+// mediaEnd says why there is no media with a peer any more.
+type mediaEnd struct {
+	uid    string
+	reason error
+}
+
+// maxEnds is how many of them may wait, of calls that came one after the other.
+const maxEnds = 16
 
 // callSignaller says to the other peer of a call what the pipeline has to say.
 type callSignaller struct{ client *signalling.Client }
@@ -72,8 +83,8 @@ func (c *calls) serve(ctx context.Context, ready func()) error {
 		select {
 		case e := <-events:
 			over, err = c.handle(ctx, e)
-		case reason := <-c.ended:
-			over, err = c.mediaEnded(ctx, reason)
+		case end := <-c.ended:
+			over, err = c.mediaEnded(ctx, end)
 		case <-c.recall.C:
 			c.callAgain(ctx)
 		case <-ctx.Done():
@@ -162,7 +173,8 @@ func (c *calls) message(text string) {
 	}
 	if !c.on {
 		c.on = true
-		c.log.Info("call comes in")
+		c.remote = c.nextCaller()
+		c.log.Info("call comes in", "peer", c.remote)
 	}
 	switch {
 	case n.OfferRequest:
@@ -172,6 +184,14 @@ func (c *calls) message(text string) {
 	default:
 		c.media.HandleCandidate(c.remote, *n.Candidate)
 	}
+}
+
+func (c *calls) nextCaller() string {
+	c.taken++
+	if c.taken == 1 {
+		return caller
+	}
+	return fmt.Sprintf("%s-%d", caller, c.taken)
 }
 
 // sessionEnded ends the call, unless only the relay was lost and media flows:
@@ -194,7 +214,7 @@ func (c *calls) end(cause error) (over bool, err error) {
 	if c.failed != nil {
 		cause = c.failed
 	}
-	c.log.Info("call ended", "reason", cause)
+	c.log.Info("call ended", "peer", c.remote, "reason", cause)
 	c.media.Remove(c.remote)
 	failed := c.failed
 	c.on, c.failed = false, nil
@@ -205,14 +225,14 @@ func (c *calls) end(cause error) (over bool, err error) {
 }
 
 // mediaEnded hangs up: without media there is no call.
-func (c *calls) mediaEnded(ctx context.Context, reason error) (over bool, err error) {
-	if !c.on || c.failed != nil {
+func (c *calls) mediaEnded(ctx context.Context, e mediaEnd) (over bool, err error) {
+	if !c.on || c.failed != nil || e.uid != c.remote {
 		return false, nil
 	}
-	c.failed = fmt.Errorf("the call with %s ended: %w", c.remote, reason)
+	c.failed = fmt.Errorf("the call with %s ended: %w", c.remote, e.reason)
 	err = c.client.HangUp(ctx)
 	if errors.Is(err, signalling.ErrNoCall) {
-		return c.end(reason) // the relay had lost it
+		return c.end(e.reason) // the relay had lost it
 	}
 	return false, err // CallEnded follows
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
 	"github.com/gstpeer/gstpeer/internal/mediatest"
+	"github.com/gstpeer/gstpeer/pipeline"
 	"github.com/gstpeer/gstpeer/signalling"
 )
 
@@ -103,27 +106,32 @@ func TestAnswerAfterFailure(t *testing.T) {
 	callee := startGstpeer(t, nil, slices.Concat([]string{"--server", relay, "--answer", "--name", "gst"}, small)...)
 	callee.awaitOutput("Waiting for calls")
 	stranger := callNobodysCodec(t, relay)
-	for {
-		event, err := stranger.Recv(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if ended, ok := event.(signalling.CallEnded); ok {
-			if !errors.Is(ended.Cause, signalling.ErrPeerLeft) {
-				t.Errorf("the call ended: %v, want that the callee hung up", ended.Cause)
-			}
-			break
-		}
+	if cause := awaitCallEnd(t, stranger); !errors.Is(cause, signalling.ErrPeerLeft) {
+		t.Errorf("the call ended: %v, want that the callee hung up", cause)
 	}
+	ended := regexp.MustCompile(`msg="call ended" peer=caller reason=.*no common codec`)
+	await(t, "word why the call ended", func() bool { return ended.MatchString(callee.stderr.String()) }) // it is at the relay again
 	phone := newPhone(t, relay, "pion")
 	phone.dial("gst", false)
 	phone.awaitTrack(other, webrtc.RTPCodecTypeVideo).awaitFrames(t, enoughFrames)
-	if !strings.Contains(callee.stderr.String(), "no common codec") {
-		t.Error("it does not say why the first call ended")
+	if !strings.Contains(callee.stderr.String(), `msg="peer connected" peer=caller-2`) {
+		t.Error("the second caller has not a name of its own")
 	}
 	callee.signal(syscall.SIGTERM)
 	if code := callee.exitCode(stopsWithin); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
+	}
+}
+
+// TestEndOfAnotherCall: what ended the media of a call before this one does not
+// end this one.
+func TestEndOfAnotherCall(t *testing.T) {
+	t.Parallel()
+	c := &calls{}
+	before := c.nextCaller()
+	c.remote, c.on = c.nextCaller(), true
+	if over, err := c.mediaEnded(t.Context(), mediaEnd{before, pipeline.ErrNoCommonCodec}); over || err != nil || c.failed != nil {
+		t.Errorf("over %t, error %v, failed %v; want that the call goes on", over, err, c.failed)
 	}
 }
 
@@ -143,6 +151,22 @@ func callNobodysCodec(t *testing.T, relay string) *signalling.Client {
 		t.Fatal(err)
 	}
 	return client
+}
+
+// awaitCallEnd waits for the end of a call, and gives its cause.
+func awaitCallEnd(t *testing.T, client *signalling.Client) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		event, err := client.Recv(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ended, ok := event.(signalling.CallEnded); ok {
+			return ended.Cause
+		}
+	}
 }
 
 func TestCallNobody(t *testing.T) {

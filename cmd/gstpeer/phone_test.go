@@ -126,7 +126,7 @@ func TestCallsWithPion(t *testing.T) {
 			if code := p.exitCode(stopsWithin); code != 0 {
 				t.Errorf("exit code %d after the call, want 0", code)
 			}
-			if !strings.Contains(p.stderr.String(), `msg="call ended" reason="signalling: the other peer has left the call"`) {
+			if !strings.Contains(p.stderr.String(), `reason="signalling: the other peer has left the call"`) {
 				t.Error("it does not say why the call ended")
 			}
 			if strings.Contains(p.stderr.String(), "reset skew") {

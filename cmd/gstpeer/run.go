@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -158,11 +157,11 @@ func (s *settings) conversation(client *signalling.Client) (talk func(context.Co
 			return serveRoom(ctx, client, media, s, ready)
 		}, signaller{client}
 	}
-	ended := make(chan error, 1)
-	s.media.OnPeerEnd = func(_ string, reason error) {
+	ended := make(chan mediaEnd, maxEnds)
+	s.media.OnPeerEnd = func(uid string, reason error) {
 		select {
-		case ended <- reason:
-		default: // the one before it ends the call
+		case ended <- mediaEnd{uid, reason}:
+		default: // none of so many calls is still there
 		}
 	}
 	s.media.Yields = func(string) bool { return f.Answer }
@@ -170,7 +169,7 @@ func (s *settings) conversation(client *signalling.Client) (talk func(context.Co
 	return func(ctx context.Context, media *pipeline.Pipeline, ready func()) error {
 		c := &calls{
 			client: client, media: media, ice: s.ice, log: s.log, ended: ended, ready: &s.watching.ready,
-			remote: cmp.Or(f.Call, caller), ours: f.Call != "", asks: f.RemoteOffers, once: f.Once,
+			remote: f.Call, ours: f.Call != "", asks: f.RemoteOffers, once: f.Once,
 		}
 		return c.serve(ctx, ready)
 	}, callSignaller{client}
