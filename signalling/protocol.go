@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -139,7 +140,7 @@ func ParseCommand(message []byte) (Command, error) {
 type Reply struct {
 	Verb string
 	ID   string   // the uid of RoomPeerJoined, RoomPeerLeft and RoomPeerMsg (there the sender)
-	IDs  []string // the other members: RoomOK and RoomPeerList
+	IDs  []string // the other members with a valid uid: RoomOK and RoomPeerList
 	Text string   // of RoomPeerMsg, byte for byte, and of Error
 
 	// Resumed is set with Hello when the peer has its place again, and Received
@@ -164,7 +165,7 @@ func ParseReply(message string) (Reply, error) {
 			return r, nil
 		}
 	case VerbRoomOK, VerbRoomPeerList:
-		r.IDs = strings.Fields(arguments)
+		r.IDs = slices.DeleteFunc(strings.Fields(arguments), func(uid string) bool { return CheckUID(uid) != nil })
 		return r, nil
 	case VerbRoomPeerJoined, VerbRoomPeerLeft:
 		r.ID = arguments

@@ -69,6 +69,7 @@ func TestParseReply(t *testing.T) {
 		{"ROOM_OK ", Reply{Verb: "ROOM_OK", IDs: []string{}}, nil},
 		{"ROOM_OK", Reply{Verb: "ROOM_OK", IDs: []string{}}, nil},
 		{"ROOM_OK a b", Reply{Verb: "ROOM_OK", IDs: []string{"a", "b"}}, nil},
+		{"ROOM_OK a x" + longest + " b\xff " + longest, Reply{Verb: "ROOM_OK", IDs: []string{"a", longest}}, nil},
 		{"ROOM_PEER_LIST a", Reply{Verb: "ROOM_PEER_LIST", IDs: []string{"a"}}, nil},
 		{"ROOM_PEER_JOINED a", Reply{Verb: "ROOM_PEER_JOINED", ID: "a"}, nil},
 		{"ROOM_PEER_JOINED", Reply{Verb: "ROOM_PEER_JOINED"}, ErrInvalidUID},
@@ -153,8 +154,8 @@ func FuzzParseReply(f *testing.F) {
 			t.Errorf("%q: text %q", message, r.Text)
 		}
 		for _, uid := range append(r.IDs, r.ID) {
-			if uid != "" && strings.ContainsFunc(uid, unicode.IsSpace) {
-				t.Errorf("%q: uid %q has white space in it", message, uid)
+			if uid != "" && CheckUID(uid) != nil {
+				t.Errorf("%q: uid %q is invalid", message, uid)
 			}
 		}
 	})

@@ -69,7 +69,7 @@ func Serve(address string, a Answers, say io.Writer, log *slog.Logger) (stop fun
 
 func (a Answers) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: maxAtOnce}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Metrics, promhttp.HandlerOpts{MaxRequestsInFlight: maxAtOnce, ErrorHandling: promhttp.ContinueOnError}))
 	mux.Handle("GET /health", a.Health)
 	mux.Handle("GET /ready", a.Ready)
 	return mux

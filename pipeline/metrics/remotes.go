@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -110,16 +111,16 @@ func collectRemote(to chan<- prometheus.Metric, r pipeline.PeerReport) {
 	}
 }
 
-// label is a uid, or what tells it from others of the same begin if it is long.
+// label is a uid, or what tells it from every other one, if it is long or looks
+// like such a label: no remote can have that of another, which would spoil all.
 func label(uid string) string {
-	if len(uid) <= maxLabelSize {
+	if len(uid) <= maxLabelSize && !strings.Contains(uid, ellipsis) && utf8.ValidString(uid) {
 		return uid
 	}
 	sum := sha256.Sum256([]byte(uid))
-	tail := "…" + hex.EncodeToString(sum[:4])
-	end := maxLabelSize - len(tail)
-	for !utf8.RuneStart(uid[end]) {
-		end--
-	}
-	return uid[:end] + tail
+	tail := ellipsis + hex.EncodeToString(sum[:16])
+	begin := uid[:min(len(uid), maxLabelSize-len(tail))]
+	return strings.ToValidUTF8(begin, "") + tail
 }
+
+const ellipsis = "…"
