@@ -165,7 +165,7 @@ const commit = "0123456789ab"
 // use again.
 func (e *engine) forget(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{peerImage, relay} {
+	for _, name := range []string{unitsImage, peerImage, relay} {
 		_, _ = e.try(patience, "podman", "rmi", "--force", name) // there may be none
 	}
 	e.podman(t, "image", "prune", "--force")

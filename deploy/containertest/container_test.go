@@ -3,7 +3,6 @@
 package containertest
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -74,9 +73,15 @@ type container struct {
 // run starts a container that may do nothing that it need not.
 func (e *engine) run(t *testing.T, image string, options ...string) *container {
 	t.Helper()
+	hardened := []string{"--read-only", "--read-only-tmpfs=false", "--cap-drop=all", "--security-opt=no-new-privileges"}
+	return e.start(t, image, append(hardened, options...)...)
+}
+
+// start starts a container whose port can be reached from this machine.
+func (e *engine) start(t *testing.T, image string, options ...string) *container {
+	t.Helper()
 	c := &container{t: t, e: e, name: fmt.Sprintf("gstpeer-test-%d-%d", os.Getpid(), time.Now().UnixNano())}
-	args := []string{"run", "--detach", "--name", c.name, "--read-only", "--read-only-tmpfs=false", "--cap-drop=all",
-		"--security-opt=no-new-privileges", "--health-interval=disable", "--publish", "127.0.0.1::8443"}
+	args := []string{"run", "--detach", "--name", c.name, "--health-interval=disable", "--publish", "127.0.0.1::8443"}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("%s says:\n%s", image, e.logs(c.name))
@@ -101,18 +106,26 @@ func (c *container) awaitHealthy() {
 
 func awaitHealthy(t *testing.T, e *engine, name string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
+	await(t, func() error {
+		_, err := e.try(patience, "podman", "healthcheck", "run", name)
+		return err
+	})
+}
+
+// await waits until something succeeds.
+func await(t *testing.T, try func() error) {
+	t.Helper()
+	limit := time.After(patience)
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
-		_, err := e.try(patience, "podman", "healthcheck", "run", name)
+		err := try()
 		if err == nil {
 			return
 		}
 		select {
 		case <-ticker.C:
-		case <-ctx.Done():
+		case <-limit:
 			t.Fatal(err)
 		}
 	}

@@ -1,0 +1,47 @@
+package containertest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/gstpeer/gstpeer/internal/browsertest"
+)
+
+const unitsImage = "localhost/gstpeer-units"
+
+// TestUnits has systemd, in a container, run both programs as the units say.
+func TestUnits(t *testing.T) {
+	e := newBuiltEngine(t)
+	e.make(t, unitsImage, "deploy", fmt.Sprintf(`FROM %s
+USER root
+RUN apt-get update -q && apt-get install -qy --no-install-recommends systemd \
+	&& userdel gstpeer && rm -r /var/lib/gstpeer && mv /usr/bin/gstpeer /usr/local/bin/
+COPY --from=%s /usr/bin/gstpeer-server /usr/local/bin/
+COPY gstpeer.service gstpeer-server.service /etc/systemd/system/
+RUN mkdir /etc/gstpeer \
+	&& printf 'GSTPEER_NAME=cam\nGSTPEER_SERVER=ws://127.0.0.1:8443\n' >/etc/gstpeer/peer.env \
+	&& systemctl enable gstpeer gstpeer-server
+ENTRYPOINT ["/lib/systemd/systemd"]
+`, peerImage, relay))
+	c := e.start(t, unitsImage, "--privileged", "--systemd=always")
+	t.Cleanup(func() {
+		if t.Failed() {
+			said, _ := e.try(patience, "podman", "exec", c.name, "journalctl", "--no-pager")
+			t.Logf("the journal says:\n%s", said)
+		}
+	})
+	await(t, func() error {
+		_, err := e.try(patience, "podman", "exec", c.name, "/usr/local/bin/gstpeer-server", "health")
+		return err
+	})
+	b := browsertest.Open(t, "http://"+c.address()+"/?room=demo")
+	b.AwaitFrames("cam", enoughFrames)
+	e.podman(t, "exec", c.name, "systemctl", "stop", "gstpeer", "gstpeer-server")
+	for _, unit := range []string{"gstpeer", "gstpeer-server"} {
+		said := e.podman(t, "exec", c.name, "systemctl", "show", "--property", "ExecMainStatus,Result", unit)
+		if !strings.Contains(said, "Result=success") || !strings.Contains(said, "ExecMainStatus=0") {
+			t.Errorf("%s, when it is stopped: %s", unit, said)
+		}
+	}
+}
