@@ -96,6 +96,9 @@ func releaseMini[T interface{ Unref() }](o T) {
 // us.
 const changeTimeout = 5 * time.Second
 
+// stopTimeout bounds the stop of a pipeline: the whole program has 5 s to end.
+const stopTimeout = 2 * time.Second
+
 // errHangs is for what does not change its state in time.
 var errHangs = fmt.Errorf("it does not start within %s", changeTimeout)
 
@@ -109,12 +112,12 @@ func (e hangError) Is(target error) bool { return target == errHangs }
 // within runs a change of state and says whether it came to its end in time. One
 // that did not is left behind with all that it holds, since nothing can end it.
 func within(log *slog.Logger, what string, change func()) bool {
-	_, inTime := tryWithin(log, what, change)
+	_, inTime := tryWithin(log, what, changeTimeout, change)
 	return inTime
 }
 
 // tryWithin is within, with a channel that is closed at the end of the change.
-func tryWithin(log *slog.Logger, what string, change func()) (over <-chan struct{}, inTime bool) {
+func tryWithin(log *slog.Logger, what string, limit time.Duration, change func()) (over <-chan struct{}, inTime bool) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -123,8 +126,8 @@ func tryWithin(log *slog.Logger, what string, change func()) (over <-chan struct
 	select {
 	case <-done:
 		return done, true
-	case <-time.After(changeTimeout):
-		log.Error("left behind: it does not change its state", "what", what, "after", changeTimeout)
+	case <-time.After(limit):
+		log.Error("left behind: it does not change its state", "what", what, "after", limit)
 		return done, false
 	}
 }
@@ -134,7 +137,7 @@ func tryWithin(log *slog.Logger, what string, change func()) (over <-chan struct
 func startPipeline(log *slog.Logger, what string, pipeline *gst.Pipeline) error {
 	var decided atomic.Bool
 	var err error
-	over, inTime := tryWithin(log, what, func() {
+	over, inTime := tryWithin(log, what, changeTimeout, func() {
 		err = pipeline.SetState(gst.StatePlaying)
 		if !decided.CompareAndSwap(false, true) {
 			_ = pipeline.SetState(gst.StateNull)
@@ -159,7 +162,7 @@ func startPipeline(log *slog.Logger, what string, pipeline *gst.Pipeline) error 
 // stopPipeline ends a pipeline, and with it every wait in it. It releases it
 // unless it hangs.
 func stopPipeline(log *slog.Logger, what string, pipeline *gst.Pipeline) {
-	if within(log, what, func() { _ = pipeline.SetState(gst.StateNull) }) {
+	if _, inTime := tryWithin(log, what, stopTimeout, func() { _ = pipeline.SetState(gst.StateNull) }); inTime {
 		release(pipeline.Object)
 	}
 }

@@ -43,6 +43,7 @@ func runPeer(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	log.Go(func() { pipeline.LogGStreamer(logging, s.log) })
 	defer log.Wait()
 	defer stop()
+	defer boundEnd(ctx, s.log, os.Exit)()
 	s.texts, s.say = stdout, stdout
 	if s.flags.DataStdout {
 		s.say = stderr

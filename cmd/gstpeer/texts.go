@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"time"
 )
 
 // What is read of standard input, and what may wait to be written to standard
@@ -15,6 +16,9 @@ const (
 	maxLine      = 256 << 10
 	waitingTexts = 1024
 )
+
+// lastLinePatience is how long the reader of standard output may take at the end.
+const lastLinePatience = 500 * time.Millisecond
 
 // textWriter writes the texts that come in, for another program to read.
 type textWriter struct {
@@ -42,8 +46,28 @@ func (w *textWriter) take(uid, text string) {
 	}
 }
 
-// run writes until ctx ends.
+// run writes until ctx ends. A write that nobody reads is left behind then:
+// nothing can end it but the end of the program.
 func (w *textWriter) run(ctx context.Context) error {
+	written := make(chan error, 1)
+	go func() { written <- w.write(ctx) }()
+	select {
+	case err := <-written:
+		return err
+	case <-ctx.Done():
+	}
+	lastLine := time.NewTimer(lastLinePatience)
+	defer lastLine.Stop()
+	select {
+	case err := <-written:
+		return err
+	case <-lastLine.C:
+		w.log.Warn("texts are lost: standard output is not read")
+		return nil
+	}
+}
+
+func (w *textWriter) write(ctx context.Context) error {
 	encoder := json.NewEncoder(w.to)
 	encoder.SetEscapeHTML(false)
 	for {
