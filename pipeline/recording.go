@@ -88,9 +88,8 @@ func (r *recording) open(tracks []*Track) bool {
 	}
 	before := r.tracks
 	r.tracks = still
-	if r.recorder == nil {
-		r.start(added)
-		return !r.failed
+	if r.recorder == nil && !r.start() {
+		return false
 	}
 	for track, id := range before {
 		if _, on := still[track]; !on {
@@ -105,13 +104,16 @@ func (r *recording) open(tracks []*Track) bool {
 	return true
 }
 
-func (r *recording) start(tracks []record.Track) {
+// start opens the recorder without a track, since it would open with none at all
+// if there is one among them that the format has no place for.
+func (r *recording) start() bool {
 	recorder, err := record.Open(record.Config{
 		Directory: r.config.Directory, Room: r.config.Room, UID: r.uid, Format: r.config.Format, Split: r.config.Split,
-		Tracks: tracks, RequestKeyframe: r.requestKeyframe, Logger: r.log,
+		RequestKeyframe: r.requestKeyframe, Logger: r.log,
 	})
 	r.recorder = recorder
 	r.note(err)
+	return err == nil
 }
 
 func (r *recording) requestKeyframe(id int) {
