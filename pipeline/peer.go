@@ -66,6 +66,8 @@ type Peer struct {
 	outgoing  chan string // texts for our data channel
 	connected *time.Timer // runs until the connection is there
 
+	removed bool // by its owner, who has lost interest; guarded by the pipeline's mu
+
 	// Set by loop, read by others.
 	flows    atomic.Bool             // media does
 	session  atomic.Pointer[session] // of the remote, once it is known

@@ -12,11 +12,13 @@ import (
 // Offer makes a connection to a remote peer and offers it every track. What
 // there was with that peer ends.
 func (p *Pipeline) Offer(uid string) {
-	p.offer(uid, attempt{})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.offerLocked(uid, attempt{})
 }
 
-func (p *Pipeline) offer(uid string, a attempt) {
-	if peer := p.replace(uid, true, session{}, a); peer != nil {
+func (p *Pipeline) offerLocked(uid string, a attempt) {
+	if peer := p.replaceLocked(uid, true, session{}, a); peer != nil {
 		peer.post(peer.offer)
 	}
 }
@@ -41,7 +43,7 @@ func (p *Pipeline) HandleDescription(uid string, d signalling.Description) {
 		p.log.Debug("offer ignored: ours was first", "peer", uid)
 		return
 	default:
-		peer = p.replace(uid, false, r.session, attempt{})
+		peer = p.replace(uid, r.session)
 	}
 	if peer != nil {
 		peer.post(func() error { return peer.answer(r) })
@@ -85,9 +87,10 @@ func (p *Pipeline) HandleCandidate(uid string, c signalling.Candidate) {
 // Remove ends the connection to a remote peer. It does not wait.
 func (p *Pipeline) Remove(uid string) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	delete(p.lost, uid)
-	p.mu.Unlock()
-	if peer := p.peer(uid); peer != nil {
+	if peer := p.peers[uid]; peer != nil {
+		peer.removed = true
 		peer.end(errRemoved)
 	}
 }
@@ -171,11 +174,16 @@ func (p *Pipeline) peer(uid string) *Peer {
 // ten descriptors and threads, and GLib aborts when there are no more.
 const maxPeers = 1000
 
-// replace makes a peer and ends the one that has its place. It returns nil
-// after Close, and when there are too many.
-func (p *Pipeline) replace(uid string, offers bool, with session, a attempt) *Peer {
+// replace makes a peer that a remote has offered to.
+func (p *Pipeline) replace(uid string, with session) *Peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.replaceLocked(uid, false, with, attempt{})
+}
+
+// replaceLocked makes a peer and ends the one that has its place. It returns nil
+// after Close, and when there are too many.
+func (p *Pipeline) replaceLocked(uid string, offers bool, with session, a attempt) *Peer {
 	old := p.peers[uid]
 	switch {
 	case p.closed:
@@ -202,28 +210,44 @@ func (p *Pipeline) replace(uid string, offers bool, with session, a attempt) *Pe
 
 // forget is a peer's last call.
 func (p *Pipeline) forget(peer *Peer, reason error) {
-	p.mu.Lock()
-	last := p.peers[peer.uid] == peer
-	if last {
-		delete(p.peers, peer.uid)
+	if errors.Is(reason, errRemoved) {
+		reason = nil
 	}
-	removed := errors.Is(reason, errRemoved)
-	if last && !removed && len(p.lost) < maxPeers {
-		p.lost[peer.uid] = reason
-	}
-	p.mu.Unlock()
-	if removed {
-		p.config.Observer.Ended(nil)
-		return
-	}
+	next, again, last := p.settle(peer, reason)
 	p.config.Observer.Ended(reason)
-	peer.log.Info("peer ended", "reason", reason)
-	if next, again := peer.nextAttempt(reason); last && again {
-		peer.log.Info("will offer again", "in", next.delay.Round(100*time.Millisecond))
-		p.offer(peer.uid, next)
+	if reason == nil {
 		return
 	}
-	if p.config.OnPeerEnd != nil {
+	peer.log.Info("peer ended", "reason", reason)
+	switch {
+	case again:
+		peer.log.Info("will offer again", "in", next.delay.Round(100*time.Millisecond))
+	case last && p.config.OnPeerEnd != nil:
 		p.config.OnPeerEnd(peer.uid, reason)
 	}
+}
+
+// settle has the next attempt take a peer's place, if there is to be one. A
+// remote that leaves or offers meanwhile finds either of them. The peer was the
+// last if nothing has taken its place and its remote has not left: else its end
+// is of no interest to anybody.
+func (p *Pipeline) settle(peer *Peer, reason error) (next attempt, again, last bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.peers[peer.uid] != peer {
+		return attempt{}, false, false
+	}
+	last = reason != nil && !peer.removed
+	if last && !p.closed {
+		next, again = peer.nextAttempt(reason)
+	}
+	if again {
+		p.offerLocked(peer.uid, next)
+		return next, true, false
+	}
+	delete(p.peers, peer.uid)
+	if last && len(p.lost) < maxPeers {
+		p.lost[peer.uid] = reason
+	}
+	return attempt{}, false, last
 }
