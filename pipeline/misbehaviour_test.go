@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/gstpeer/gstpeer/signalling"
@@ -194,6 +195,8 @@ func TestParseDescriptionRefuses(t *testing.T) {
 		"unknown media":        {strings.ReplaceAll(good, "m=video", "m=text"), `"text"`},
 		"not UTF-8":            {good + "a=\xff\r\n", "not text"},
 		"NUL":                  {good + "a=x\x00y\r\n", "not text"},
+		"many payload types":   {strings.Replace(good, "UDP/TLS/RTP/SAVPF 96", "UDP/TLS/RTP/SAVPF 96"+strings.Repeat(" 97", maxPayloads), 1), "payload types, want 1 to"},
+		"a payload type twice": {strings.Replace(good, "UDP/TLS/RTP/SAVPF 96", "UDP/TLS/RTP/SAVPF 96 96", 1), "payload type 96 is there twice"},
 		"payload type too big": {strings.ReplaceAll(good, "a=rtpmap:96", "a=rtpmap:196"), "payload type"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -202,6 +205,17 @@ func TestParseDescriptionRefuses(t *testing.T) {
 				t.Errorf("got %v, want ErrDescription with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestManySSRCs: of what a remote names without end, little is kept.
+func TestManySSRCs(t *testing.T) {
+	media := &sdp.MediaDescription{}
+	for i := range 10 * maxSSRCs {
+		media.WithValueAttribute("ssrc", fmt.Sprint(i+1))
+	}
+	if got := len(ssrcs(media)); got != maxSSRCs {
+		t.Errorf("%d sources are kept, want %d", got, maxSSRCs)
 	}
 }
 

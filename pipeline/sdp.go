@@ -22,6 +22,8 @@ var ErrDescription = errors.New("pipeline: remote description refused")
 const (
 	maxDescriptionSize = 256 << 10
 	maxSections        = 32
+	maxPayloads        = 128 // of one m-line: as many as there are payload types
+	maxSSRCs           = 64  // of one m-line that are taken note of
 )
 
 // section is what matters here of one m-line of a remote description.
@@ -236,6 +238,9 @@ func directions(parsed *sdp.SessionDescription, media *sdp.MediaDescription) (se
 func ssrcs(media *sdp.MediaDescription) []uint32 {
 	var list []uint32
 	for _, a := range media.Attributes {
+		if len(list) == maxSSRCs {
+			break
+		}
 		if a.Key != "ssrc" {
 			continue
 		}
@@ -270,15 +275,20 @@ func payloads(media *sdp.MediaDescription) ([]payload, error) {
 			p.setParameters(rest)
 		}
 	}
-	if len(media.MediaName.Formats) == 0 {
-		return nil, errors.New("no payload types")
+	if n := len(media.MediaName.Formats); n == 0 || n > maxPayloads {
+		return nil, fmt.Errorf("%d payload types, want 1 to %d", n, maxPayloads)
 	}
 	var list []payload
+	listed := make(map[int]bool)
 	for _, format := range media.MediaName.Formats {
 		n, err := strconv.Atoi(format)
 		if err != nil {
 			return nil, fmt.Errorf("format %.20q is not a payload type", format)
 		}
+		if listed[n] {
+			return nil, fmt.Errorf("payload type %d is there twice", n)
+		}
+		listed[n] = true
 		if p := known[n]; p != nil && p.encoding != "" {
 			list = append(list, *p)
 		}
