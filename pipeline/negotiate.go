@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,8 +48,8 @@ func (p *Peer) propose(kind Kind) {
 	codecs := p.pipeline.codecs(kind)
 	m := &mline{index: len(p.mlines), kind: kind, ours: len(codecs) > 0, receives: p.pipeline.config.Receive, ssrc: newSSRC(), since: time.Now()}
 	m.sends = m.ours
-	if m.receives {
-		codecs = union(codecs, p.pipeline.config.receivable(kind))
+	if !m.ours && m.receives { // else the remote might choose one that we cannot send
+		codecs = p.pipeline.config.receivable(kind)
 	}
 	if len(codecs) == 0 {
 		return
@@ -125,9 +124,16 @@ func (p *Peer) agree(r remoteDescription) error {
 // agreeOn takes what the remote wants of one m-line. The error says why nothing
 // is sent on it that the remote would receive.
 func (p *Peer) agreeOn(m *mline, s section) (missed error) {
+	if m.hopeless { // as webrtcbin was told for good
+		m.sends, m.receives, m.payloads, m.repairs = false, false, nil, nil
+		if s.wants {
+			missed = noCommonCodec(m.kind, p.pipeline.codecs(m.kind), s.payloads)
+		}
+		return missed
+	}
 	ours := p.pipeline.codecs(m.kind)
 	elsewhere := slices.ContainsFunc(p.mlines, func(other *mline) bool { return other != m && other.kind == m.kind && other.ours })
-	m.ours = m.ours || s.wants && !elsewhere && len(ours) > 0 && !m.hopeless
+	m.ours = m.ours || s.wants && !elsewhere && len(ours) > 0
 	if m.ours && m.codec == nil {
 		codec, payload, common := choose(ours, s)
 		if common {
@@ -200,7 +206,8 @@ func (p *Peer) answer(r remoteDescription) error {
 		return nil
 	}
 	if err := p.follow(r); err != nil {
-		return err
+		p.log.Warn("offer ignored: a new RTCPeerConnection would do", "error", err)
+		return nil
 	}
 	if err := p.setRemote(r, p.remote); err != nil {
 		return err
@@ -225,10 +232,22 @@ func (p *Peer) follow(r remoteDescription) error {
 	for i := range p.mlines {
 		mid, _ := p.remote.MediaDescriptions[i].Attribute("mid")
 		if r.sections[i].mid != mid || r.sections[i].kind != p.mlines[i].kind {
-			return fmt.Errorf("%w: m-line %d is another one than before; a new RTCPeerConnection would do", ErrDescription, i)
+			return fmt.Errorf("%w: m-line %d is another one than before", ErrDescription, i)
+		}
+		if !keepsCodec(p.mlines[i], r.sections[i]) {
+			return fmt.Errorf("%w: m-line %d has no %s with payload type %d any more", ErrDescription, i, p.mlines[i].codec.EncodingName, p.mlines[i].payload)
 		}
 	}
 	return nil
+}
+
+// keepsCodec says whether what was agreed on for an m-line is still there, if that
+// is to be used: webrtcbin takes nothing else.
+func keepsCodec(m *mline, s section) bool {
+	if m.codec == nil || s.rejected || !s.wants && !s.sends {
+		return true
+	}
+	return slices.ContainsFunc(s.payloads, func(p payload) bool { return p.number == m.payload && m.codec.score(p) > 0 })
 }
 
 // addMLines takes the m-lines of an offer that are new.
@@ -292,7 +311,7 @@ func (p *Peer) checkAnswer(d signalling.Description) error {
 		}
 		media := parsed.MediaDescriptions[m.index]
 		if _, both := media.Attribute("sendrecv"); !both || media.MediaName.Port.Value == 0 {
-			return errors.New("webrtcbin declines " + m.codec.Name + ": this is a bug")
+			return fmt.Errorf("%w: webrtcbin declines m-line %d for %s", ErrDescription, m.index, m.kind)
 		}
 	}
 	return nil

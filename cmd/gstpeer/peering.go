@@ -22,7 +22,7 @@ type peeringFlags struct {
 	SendOnly     bool          `group:"Receive" help:"Take no media of the peers. Default: take what they send."`
 	ReceiveOnly  bool          `group:"Receive" help:"Send nothing, and open no source. Default: send --video and --audio."`
 	Record       string        `group:"Receive" placeholder:"DIR" help:"Write what each peer sends into files here, as it was encoded: ROOM-UID-TIME.mkv. Default: none."`
-	RecordFormat string        `group:"Receive" default:"mkv" enum:"mkv,mp4" placeholder:"FORMAT" help:"Form of these files: ${enum}. MP4 cannot hold VP8. Default: ${default}."`
+	RecordFormat string        `group:"Receive" default:"mkv" enum:"mkv,mp4" placeholder:"FORMAT" help:"Form of these files: ${enum}. MP4 cannot hold VP8, which is then left out of --codecs. Default: ${default}."`
 	RecordSplit  time.Duration `group:"Receive" default:"0s" placeholder:"DURATION" help:"Begin a new file after that time, such as 10m, at the next keyframe. Default: ${default}, one file."`
 	Play         bool          `group:"Receive" help:"Show and sound what the peers send. Default: discard it."`
 	Sink         []string      `group:"Receive" sep:"none" placeholder:"launch:FRAGMENT" help:"Hand what each peer sends, decoded, to a pipeline of gst-launch-1.0, where it comes out of video. and audio. Repeatable. Default: none."`
@@ -68,6 +68,12 @@ func (f *flags) readPeering(c *pipeline.Config, room string) error {
 	if f.Record != "" {
 		if err := record.CheckDirectory(f.Record); err != nil {
 			return forFlag("record", err)
+		}
+		if record.Format(f.RecordFormat) == record.MP4 {
+			c.Codecs = slices.DeleteFunc(c.Codecs, func(codec *pipeline.Codec) bool { return codec == pipeline.VP8 })
+			if len(c.Codecs) == 0 {
+				return errors.New("--record-format mp4 cannot hold VP8: name h264 or vp9 in --codecs, or record mkv")
+			}
 		}
 		c.Record = pipeline.Recording{Directory: f.Record, Room: room, Format: record.Format(f.RecordFormat), Split: f.RecordSplit}
 	}

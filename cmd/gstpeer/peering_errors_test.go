@@ -35,6 +35,7 @@ func TestPeeringUsageErrors(t *testing.T) {
 		{args: []string{"--record", t.TempDir(), "--record-split", "soon"}, says: `--record-split.*"soon"`},
 		{args: []string{"--record-split", "10m"}, says: `--record-split and --record-format want --record`},
 		{args: []string{"--record-format", "mp4"}, says: `--record-split and --record-format want --record`},
+		{args: []string{"--record", t.TempDir(), "--record-format", "mp4", "--codecs", "vp8"}, says: `--record-format mp4 cannot hold VP8: name h264 or vp9 in --codecs, or record mkv`},
 		{args: []string{"--record", t.TempDir(), "--record-format", "avi"}, says: `--record-format must be one of "mkv","mp4" but got "avi"`},
 		{args: []string{"--record", filepath.Join(text, "below")}, says: `--record:.*text.txt`},
 		{args: []string{"--record", "/proc/nowhere"}, says: `--record:.*/proc/nowhere`},
