@@ -41,8 +41,8 @@ type receivedTrack struct {
 
 	mu      sync.Mutex
 	packets int
-	frames  int // of a picture
-	missing int // sequence numbers
+	frames  int             // of a picture
+	missing map[uint16]bool // sequence numbers
 	next    uint16
 	stamp   uint32        // of the newest packet
 	pause   time.Duration // the longest between the timestamps of two packets
@@ -215,7 +215,10 @@ func (v *viewer) answer(sender, offer string) error {
 
 // receive counts what arrives on a track, until its connection ends.
 func (v *viewer) receive(sender string, track *webrtc.TrackRemote) {
-	got := &receivedTrack{sender: sender, kind: track.Kind(), mimeType: track.Codec().MimeType, clockRate: track.Codec().ClockRate}
+	got := &receivedTrack{
+		sender: sender, kind: track.Kind(), mimeType: track.Codec().MimeType, clockRate: track.Codec().ClockRate,
+		missing: make(map[uint16]bool),
+	}
 	v.mu.Lock()
 	v.tracks = append(v.tracks, got)
 	v.mu.Unlock()
@@ -231,16 +234,28 @@ func (v *viewer) receive(sender string, track *webrtc.TrackRemote) {
 func (got *receivedTrack) count(packet *rtp.Packet) {
 	got.mu.Lock()
 	defer got.mu.Unlock()
-	if got.packets > 0 {
-		got.missing += int(packet.SequenceNumber - got.next)
+	switch ahead := int16(packet.SequenceNumber - got.next); {
+	case got.packets == 0:
+		got.advance(packet)
+	case ahead < 0: // sent again, or overtaken
+		delete(got.missing, packet.SequenceNumber)
+	default:
+		for ; got.next != packet.SequenceNumber; got.next++ {
+			got.missing[got.next] = true
+		}
 		got.pause = max(got.pause, time.Duration(packet.Timestamp-got.stamp)*time.Second/time.Duration(got.clockRate))
+		got.advance(packet)
 	}
 	got.packets++
-	got.stamp = packet.Timestamp
-	got.next = packet.SequenceNumber + 1
 	if packet.Marker && got.kind == webrtc.RTPCodecTypeVideo {
 		got.frames++
 	}
+}
+
+// advance notes the newest packet. It is called with mu held.
+func (got *receivedTrack) advance(packet *rtp.Packet) {
+	got.stamp = packet.Timestamp
+	got.next = packet.SequenceNumber + 1
 }
 
 // counts gives packets and frames so far.
@@ -250,11 +265,11 @@ func (got *receivedTrack) counts() (packets, frames int) {
 	return got.packets, got.frames
 }
 
-// lost is how many packets did not arrive so far.
+// lost is how many packets before the newest one did not arrive so far.
 func (got *receivedTrack) lost() int {
 	got.mu.Lock()
 	defer got.mu.Unlock()
-	return got.missing
+	return len(got.missing)
 }
 
 // checkWhole finds what did not arrive so far, or was not sent.
@@ -262,9 +277,9 @@ func (got *receivedTrack) checkWhole(t *testing.T) {
 	t.Helper()
 	got.mu.Lock()
 	defer got.mu.Unlock()
-	if got.missing != 0 || got.pause > longestPause {
+	if len(got.missing) != 0 || got.pause > longestPause {
 		t.Errorf("%d of %d packets missing, want 0; longest pause of the picture %v, want at most %v",
-			got.missing, got.packets, got.pause, longestPause)
+			len(got.missing), got.packets, got.pause, longestPause)
 	}
 }
 
