@@ -181,7 +181,8 @@ func (c *Codec) payloaderCaps() string {
 	return "application/x-rtp"
 }
 
-// ParseVideoCodecs reads the names of codecs in an order of preference.
+// ParseVideoCodecs reads the names of codecs in an order of preference. Each may
+// be there once.
 func ParseVideoCodecs(names []string) ([]*Codec, error) {
 	var codecs []*Codec
 	for _, name := range names {
@@ -189,9 +190,10 @@ func ParseVideoCodecs(names []string) ([]*Codec, error) {
 		if i < 0 {
 			return nil, fmt.Errorf("%q is not a codec for pictures here: want vp8, h264 or vp9", name)
 		}
-		if !slices.Contains(codecs, VideoCodecs[i]) {
-			codecs = append(codecs, VideoCodecs[i])
+		if slices.Contains(codecs, VideoCodecs[i]) {
+			return nil, fmt.Errorf("%s is there twice: name each codec once", VideoCodecs[i].Name)
 		}
+		codecs = append(codecs, VideoCodecs[i])
 	}
 	return codecs, nil
 }

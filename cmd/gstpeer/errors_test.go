@@ -81,6 +81,7 @@ func TestUsageErrors(t *testing.T) {
 		{args: []string{"--source-timeout", "10ms"}, says: `--source-timeout wants 1s or more, got 10ms`},
 		{args: []string{"--video-bitrate", "fast"}, says: `--video-bitrate.*"fast"`},
 		{args: []string{"--codecs", "vp8,mpeg2"}, says: `--codecs: "mpeg2".*want vp8, h264 or vp9`},
+		{args: []string{"--codecs", "vp8,VP8"}, says: `--codecs: vp8 is there twice`},
 		{args: []string{"--room", "two words"}, says: `room.*"two words" has white space`},
 		{args: []string{"--room", "session"}, says: `room.*"session" is reserved`},
 		{args: []string{"--name", "two words"}, says: `uid.*"two words" has white space`},
