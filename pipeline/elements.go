@@ -132,6 +132,26 @@ func tryWithin(log *slog.Logger, what string, limit time.Duration, change func()
 	}
 }
 
+// makeWithin makes what may hang. What is ready only after the limit is given to
+// free: nobody waits for it any more.
+func makeWithin[T any](log *slog.Logger, what string, limit time.Duration, make func() (T, error), free func(T)) (T, error) {
+	var decided atomic.Bool
+	var made T
+	var err error
+	over, inTime := tryWithin(log, what, limit, func() {
+		made, err = make()
+		if !decided.CompareAndSwap(false, true) && err == nil {
+			free(made)
+		}
+	})
+	if !inTime && decided.CompareAndSwap(false, true) {
+		var none T
+		return none, errHangs
+	}
+	<-over
+	return made, err
+}
+
 // startPipeline sets a pipeline playing. One that fails is stopped again, and one
 // that hangs as soon as it does not any more: it might hold a device.
 func startPipeline(log *slog.Logger, what string, pipeline *gst.Pipeline) error {

@@ -213,16 +213,20 @@ func (p *Peer) serve() {
 }
 
 func (p *Peer) open() error {
-	var bin *webrtcbin
-	var err error
 	settings := p.pipeline.settings()
 	p.turnServers = len(settings.servers.TURN)
-	if !within(p.log, "webrtcbin", func() { bin, err = newWebrtcbin(p, settings) }) {
-		return errHangs
+	bin, err := makeWithin(p.log, "webrtcbin", changeTimeout, func() (*webrtcbin, error) {
+		return newWebrtcbin(p, settings)
+	}, func(late *webrtcbin) {
+		late.stop()
+		late.free()
+	})
+	if err != nil {
+		return err
 	}
 	p.bin = bin
 	p.receivers = p.pipeline.newReceivers(p.uid, p.log)
-	return err
+	return nil
 }
 
 // close gives back everything that the peer holds.
