@@ -74,6 +74,7 @@ type Peer struct {
 	turn     atomic.Int32            // whether our offer goes out, see claimTurn
 	offered  atomic.Int64            // when it did, in Unix milliseconds; 0 before
 	answered atomic.Bool             // it was
+	played   atomic.Bool             // playing, for threads of GStreamer
 	measured atomic.Pointer[measured]
 
 	channelOpen atomic.Bool  // our data channel is
@@ -181,7 +182,12 @@ func (p *Peer) takesTooLong() {
 		p.end(fmt.Errorf("%w within %s", ErrNoAnswer, cmp.Or(p.attempt.timeout, p.pipeline.connectTimeout)))
 		return
 	}
-	p.post(func() error { return fmt.Errorf("%w (after %s)", p.whyFailed(), p.pipeline.connectTimeout) })
+	p.post(func() error {
+		if p.playing { // just now
+			return nil
+		}
+		return fmt.Errorf("%w (after %s)", p.whyFailed(), p.pipeline.connectTimeout)
+	})
 }
 
 func (p *Peer) serve() {
@@ -309,6 +315,7 @@ func (p *Peer) play() error {
 			return err
 		}
 		p.playing = true
+		p.played.Store(true)
 		p.connected.Stop()
 		p.heard.Store(time.Now().UnixMilli())
 		p.pipeline.config.Observer.Connected(time.Since(p.born))
@@ -402,7 +409,7 @@ func (p *Peer) onHeard() { p.heard.Store(time.Now().UnixMilli()) }
 
 func (p *Peer) onError(element string, err error) {
 	reason := ErrConnectionFailed
-	if strings.HasPrefix(element, "dtls") { // such as an alert of a remote that refuses our certificate
+	if strings.HasPrefix(element, "dtls") && !p.played.Load() { // such as an alert of a remote that refuses our certificate
 		reason = errDTLS
 	}
 	p.end(fmt.Errorf("%w: %s: %w", reason, element, err))

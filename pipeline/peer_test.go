@@ -1,0 +1,40 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+)
+
+// newIdlePeer makes a peer that nothing runs for.
+func newIdlePeer(t *testing.T) *Peer {
+	p := newPeer(&Pipeline{log: slog.New(slog.DiscardHandler), connectTimeout: defaultConnectTimeout}, "x", false, nil)
+	t.Cleanup(func() { p.end(nil) })
+	return p
+}
+
+// TestConnectedAtTheLimit: a connection that comes about while the time for it runs
+// out goes on.
+func TestConnectedAtTheLimit(t *testing.T) {
+	for _, playing := range []bool{false, true} {
+		p := newIdlePeer(t)
+		p.takesTooLong()
+		p.playing = playing // by an operation that was queued before
+		if err := (<-p.ops)(); (err == nil) != playing {
+			t.Errorf("playing %t: got %v at the time limit", playing, err)
+		}
+	}
+}
+
+// TestErrorOfDTLS: what fails after the keys were agreed on is not their agreement.
+func TestErrorOfDTLS(t *testing.T) {
+	for _, played := range []bool{false, true} {
+		p := newIdlePeer(t)
+		p.played.Store(played)
+		p.onError("dtlsdec", errors.New("closed"))
+		if err := context.Cause(p.ctx); errors.Is(err, errDTLS) == played || !errors.Is(err, ErrConnectionFailed) {
+			t.Errorf("played %t: ended with %v", played, err)
+		}
+	}
+}
