@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -209,4 +210,37 @@ func TestHostileNegotiation(t *testing.T) {
 	}
 	awaitAlone(t, p)
 	awaitHoldings(t, before)
+}
+
+// TestEndlessFrame: the parts of a frame that never ends are not kept for ever.
+func TestEndlessFrame(t *testing.T) {
+	reasons := make(ends, 10)
+	p, board := openTest(t, func(c *Config) { c.Receive, c.OnPeerEnd = true, reasons.add })
+	listenTo(p)
+	r := newRemote(t, board, p, "endless", webrtc.MimeTypeVP8)
+	defer r.close()
+	local, err := webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "video", "video")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.pc.AddTrack(local); err != nil {
+		t.Fatal(err)
+	}
+	r.offer()
+	r.awaitTrack().awaitFrames(t, 10)
+	keyframe := []byte{0x10, 0x10, 0, 0, 0x9d, 1, 0x2a, 0x40, 1, 0xf0, 0}
+	rest := make([]byte, 1200)
+	for i := 0; len(reasons) == 0; i++ {
+		packet := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(i), Timestamp: 1000}, Payload: rest}
+		if i == 0 {
+			packet.Payload = keyframe
+		}
+		if err := local.WriteRTP(packet); err != nil || i*len(rest) > 4*(16<<20) {
+			t.Fatalf("%d packets are taken: %v", i, err)
+		}
+		if i%50 == 49 {
+			time.Sleep(5 * time.Millisecond) // or too many are lost
+		}
+	}
+	reasons.await(t, "endless", errors.New("a frame without an end"))
 }

@@ -9,6 +9,9 @@
 #define MAX_REMOTE_CHANNELS 64
 #define MAX_REMOTE_SOURCES 32
 
+/* What may come in of one frame: as much as is ever recorded of one. */
+#define MAX_FRAME_BYTES (16 * 1024 * 1024)
+
 #define PAYLOAD_TYPES 128
 #define MAX_SSRCS 64
 

@@ -99,13 +99,19 @@ typedef struct
   Owner *owner;
   guint32 ssrc;
   guint payload;
+  gsize pending;                /* bytes since the last frame; of one thread */
 } Stream;
 
 static void
-stream_free (gpointer data)
+stream_clear (gpointer data)
 {
   owner_unref (((Stream *) data)->owner);
-  g_free (data);
+}
+
+static void
+stream_unref (gpointer data)
+{
+  g_atomic_rc_box_release_full (data, stream_clear);
 }
 
 static GstFlowReturn
@@ -119,6 +125,7 @@ on_sample (GstAppSink * sink, gpointer data)
 
   if (!sample)
     return GST_FLOW_EOS;
+  stream->pending = 0;
   buffer = gst_sample_get_buffer (sample);
   time = gst_segment_to_running_time (gst_sample_get_segment (sample),
       GST_FORMAT_TIME, GST_BUFFER_PTS (buffer));
@@ -133,18 +140,42 @@ on_sample (GstAppSink * sink, gpointer data)
   return GST_FLOW_OK;
 }
 
+/* A depayloader collects the parts of a frame without a limit of its own. */
+static GstPadProbeReturn
+bound_frame (GstPad * pad, GstPadProbeInfo * info, gpointer data)
+{
+  Stream *stream = data;
+  gsize size = info->type & GST_PAD_PROBE_TYPE_BUFFER_LIST ?
+      gst_buffer_list_calculate_size (GST_PAD_PROBE_INFO_BUFFER_LIST (info)) :
+      gst_buffer_get_size (GST_PAD_PROBE_INFO_BUFFER (info));
+
+  if (stream->pending > MAX_FRAME_BYTES)
+    return GST_PAD_PROBE_DROP;
+  stream->pending += size;
+  if (stream->pending <= MAX_FRAME_BYTES)
+    return GST_PAD_PROBE_OK;
+  goPeerError (stream->owner->handle, (char *) "depayloader",
+      (char *) "the remote sends a frame without an end, or no keyframe");
+  return GST_PAD_PROBE_DROP;
+}
+
 static void
 connect_appsink (Owner * owner, GstElement * bin, guint32 ssrc, guint payload)
 {
   GstElement *sink = gst_bin_get_by_name (GST_BIN (bin), "sink");
+  GstPad *pad = gst_element_get_static_pad (bin, "sink");
   GstAppSinkCallbacks callbacks = {.new_sample = on_sample };
-  Stream *stream = g_new0 (Stream, 1);
+  Stream *stream = g_atomic_rc_box_new0 (Stream);
 
   stream->owner = owner_ref (owner);
   stream->ssrc = ssrc;
   stream->payload = payload;
   gst_app_sink_set_callbacks (GST_APP_SINK (sink), &callbacks, stream,
-      stream_free);
+      stream_unref);
+  gst_pad_add_probe (pad,
+      GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_BUFFER_LIST, bound_frame,
+      g_atomic_rc_box_acquire (stream), stream_unref);
+  gst_object_unref (pad);
   gst_object_unref (sink);
 }
 
