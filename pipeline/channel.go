@@ -23,6 +23,8 @@ const (
 	textPatience = 2 * time.Second
 	// textRetry is how often a channel is tried that took no more.
 	textRetry = 20 * time.Millisecond
+	// textLogInterval is how often the log tells of what arrives.
+	textLogInterval = time.Second
 )
 
 // SendText sends a text to every remote peer that has opened our data channel.
@@ -121,6 +123,16 @@ func (p *Peer) onChannelOpen() {
 	})
 }
 
+// logText tells of what arrives, once a second at most.
+func (p *Peer) logText(bytes int) {
+	p.heardTexts++
+	p.heardBytes += bytes
+	if now := time.Now(); now.Sub(p.textLogged) >= textLogInterval {
+		p.log.Info("text arrived", "texts", p.heardTexts, "bytes", p.heardBytes)
+		p.textLogged, p.heardTexts, p.heardBytes = now, 0, 0
+	}
+}
+
 // takeText hands a text on.
 func (p *Peer) takeText(text string) {
 	p.textBytes.Add(-int64(len(text)))
@@ -128,7 +140,7 @@ func (p *Peer) takeText(text string) {
 		p.log.Debug("text ignored: not UTF-8")
 		return
 	}
-	p.log.Info("text arrived", "bytes", len(text))
+	p.logText(len(text))
 	if p.pipeline.config.OnText != nil {
 		p.pipeline.config.OnText(p.uid, text)
 	}

@@ -89,28 +89,30 @@ type Peer struct {
 	iceConnected atomic.Bool
 
 	// Owned by loop.
-	born        time.Time // when it is its turn
-	bin         *webrtcbin
-	ufrag       string                  // of the remote's description; empty before it
-	local       *sdp.SessionDescription // our offer
-	remote      *sdp.SessionDescription // the last that webrtcbin was told
-	mlines      []*mline
-	state       connectionState
-	turnServers int  // of ours
-	iceGathered bool // every address of ours is known
-	negotiated  bool
-	playing     bool
-	candidates  int
-	known       map[string]struct{} // candidates
-	localNames  int
-	gathered    candidateTypes // of ours
-	found       candidateTypes // of the remote's
-	feeding     sync.WaitGroup
-	receivers   []receiver
-	progress    progress
-	unsent      *string // the text that the channel did not take yet
-	sentTexts   int
-	retry       <-chan time.Time // when it is tried again
+	born                   time.Time // when it is its turn
+	bin                    *webrtcbin
+	ufrag                  string                  // of the remote's description; empty before it
+	local                  *sdp.SessionDescription // our offer
+	remote                 *sdp.SessionDescription // the last that webrtcbin was told
+	mlines                 []*mline
+	state                  connectionState
+	turnServers            int  // of ours
+	iceGathered            bool // every address of ours is known
+	negotiated             bool
+	playing                bool
+	candidates             int
+	known                  map[string]struct{} // candidates
+	localNames             int
+	gathered               candidateTypes // of ours
+	found                  candidateTypes // of the remote's
+	feeding                sync.WaitGroup
+	receivers              []receiver
+	progress               progress
+	unsent                 *string // the text that the channel did not take yet
+	sentTexts              int
+	heardTexts, heardBytes int // since textLogged
+	textLogged             time.Time
+	retry                  <-chan time.Time // when it is tried again
 }
 
 // attempt is one of several to get media to a remote that had it before, or that
