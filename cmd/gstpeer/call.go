@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/gstpeer/gstpeer/pipeline"
@@ -42,6 +43,8 @@ type calls struct {
 	failed error       // why its media has ended; nil as long as it has not
 	recall *time.Timer // until the next attempt to have the session back
 	wait   time.Duration
+
+	running sync.WaitGroup // what serve has started
 }
 
 // mediaEnd says why there is no media with a peer any more.
@@ -66,6 +69,9 @@ func (s callSignaller) SendCandidate(ctx context.Context, _ string, c signalling
 
 // serve makes or takes calls until ctx ends, or the last one does.
 func (c *calls) serve(ctx context.Context, ready func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer c.running.Wait()
+	defer cancel()
 	c.recall = time.NewTimer(0)
 	<-c.recall.C
 	defer c.recall.Stop()
@@ -105,7 +111,7 @@ type received struct {
 // events receives until the client or ctx ends.
 func (c *calls) events(ctx context.Context) <-chan received {
 	events := make(chan received)
-	go func() {
+	c.running.Go(func() {
 		for {
 			event, err := c.client.Recv(ctx)
 			select {
@@ -117,7 +123,7 @@ func (c *calls) events(ctx context.Context) <-chan received {
 				return
 			}
 		}
-	}()
+	})
 	return events
 }
 
