@@ -24,6 +24,10 @@ const (
 	lastRecall  = 30 * time.Second
 )
 
+// hangUpLimit is how long the loop waits for the end of a call: without the relay
+// that would be until it is back.
+const hangUpLimit = 5 * time.Second
+
 // calls are one-to-one sessions: the one that we make, or those that we take,
 // one after the other. All is owned by serve.
 type calls struct {
@@ -37,12 +41,14 @@ type calls struct {
 	ready  *readiness
 	ended  <-chan mediaEnd // that have come about by themselves
 
-	remote string      // the other peer's name
-	taken  int         // calls
-	on     bool        // there is a call
-	failed error       // why its media has ended; nil as long as it has not
-	recall *time.Timer // until the next attempt to have the session back
-	wait   time.Duration
+	remote    string      // the other peer's name
+	taken     int         // calls
+	on        bool        // there is a call
+	failed    error       // why its media has ended; nil as long as it has not
+	recall    *time.Timer // until the next attempt to have the session back
+	wait      time.Duration
+	recalling bool       // an attempt is under way
+	recalled  chan error // its outcome
 
 	running sync.WaitGroup // what serve has started
 }
@@ -72,6 +78,7 @@ func (c *calls) serve(ctx context.Context, ready func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer c.running.Wait()
 	defer cancel()
+	c.recalled = make(chan error, 1)
 	c.recall = time.NewTimer(0)
 	<-c.recall.C
 	defer c.recall.Stop()
@@ -93,6 +100,8 @@ func (c *calls) serve(ctx context.Context, ready func()) error {
 			over, err = c.mediaEnded(ctx, end)
 		case <-c.recall.C:
 			c.callAgain(ctx)
+		case err := <-c.recalled:
+			c.calledAgain(err)
 		case <-ctx.Done():
 			return nil
 		}
@@ -200,18 +209,22 @@ func (c *calls) nextCaller() string {
 	return fmt.Sprintf("%s-%d", caller, c.taken)
 }
 
-// sessionEnded ends the call, unless only the relay was lost and media flows:
+// sessionEnded ends the call, unless only the session was lost and media flows:
 // it does not need the relay.
 func (c *calls) sessionEnded(cause error) (over bool, err error) {
-	if errors.Is(cause, signalling.ErrDisconnected) && c.failed == nil && c.media.Flows(c.remote) {
-		c.log.Warn("the relay has lost the session, media goes on")
-		if c.ours {
-			c.wait = firstRecall
-			c.recall.Reset(c.wait)
-		}
-		return false, nil
+	gaveUp := errors.Is(cause, signalling.ErrHungUp) // an attempt to have it back
+	lost := gaveUp || errors.Is(cause, signalling.ErrDisconnected)
+	if !lost || c.failed != nil || !c.media.Flows(c.remote) {
+		return c.end(cause)
 	}
-	return c.end(cause)
+	if !gaveUp {
+		c.log.Warn("the relay has lost the session, media goes on")
+	}
+	if c.ours && !(gaveUp && c.recalling) {
+		c.wait = firstRecall
+		c.recall.Reset(c.wait)
+	}
+	return false, nil
 }
 
 // end is that of a call.
@@ -236,22 +249,42 @@ func (c *calls) mediaEnded(ctx context.Context, e mediaEnd) (over bool, err erro
 		return false, nil
 	}
 	c.failed = fmt.Errorf("the call with %s ended: %w", c.remote, e.reason)
-	err = c.client.HangUp(ctx)
-	if errors.Is(err, signalling.ErrNoCall) {
-		return c.end(e.reason) // the relay had lost it
+	hangingUp, cancel := context.WithTimeout(ctx, hangUpLimit)
+	defer cancel()
+	err = c.client.HangUp(hangingUp)
+	late := errors.Is(err, context.DeadlineExceeded)
+	switch {
+	case errors.Is(err, signalling.ErrNoCall), late && (c.ours || c.once):
+		return c.end(e.reason) // the relay had lost it, or is away
+	case late:
+		return false, nil // CallEnded follows when the relay is back
 	}
 	return false, err // CallEnded follows
 }
 
 // callAgain tries to have the session back, so that its peers can negotiate.
 func (c *calls) callAgain(ctx context.Context) {
-	calling, cancel := context.WithTimeout(ctx, joinTimeout)
-	defer cancel()
-	if err := c.client.Call(calling, c.remote); err != nil && ctx.Err() == nil {
-		c.log.Debug("the session is not back", "error", err)
-		c.wait = min(2*c.wait, lastRecall)
+	if c.recalling {
 		c.recall.Reset(c.wait)
 		return
 	}
-	c.log.Info("the session is back")
+	c.recalling = true
+	remote := c.remote
+	c.running.Go(func() {
+		calling, cancel := context.WithTimeout(ctx, joinTimeout)
+		defer cancel()
+		c.recalled <- c.client.Call(calling, remote)
+	})
+}
+
+// calledAgain takes the outcome of callAgain.
+func (c *calls) calledAgain(err error) {
+	c.recalling = false
+	if err == nil {
+		c.log.Info("the session is back")
+		return
+	}
+	c.log.Debug("the session is not back", "error", err)
+	c.wait = min(2*c.wait, lastRecall)
+	c.recall.Reset(c.wait)
 }
