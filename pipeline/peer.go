@@ -164,7 +164,8 @@ func (p *Peer) loop() {
 
 // wait is for what has our place to be gone, so that a remote holds one webrtcbin,
 // however often it offers anew, and for the time between two attempts. It
-// returns false when the peer has ended by then.
+// returns false when the peer has ended by then. That end does not cut the first
+// wait short, which has a limit of its own: who comes next waits for us alone.
 func (p *Peer) wait() bool {
 	if p.after != nil {
 		<-p.after
@@ -248,9 +249,19 @@ func (p *Peer) close() {
 		m.pause()
 		m.stopReceiving()
 	}
-	for _, r := range p.receivers {
-		r.close()
-	}
+	p.closeReceivers()
+}
+
+// closeReceivers leaves behind those that hang, such as one that writes to a disk:
+// neither Close nor the next peer of that remote can wait for ever.
+func (p *Peer) closeReceivers() {
+	within(p.log, "what takes the remote's media", func() {
+		var closing sync.WaitGroup
+		for _, r := range p.receivers {
+			closing.Go(r.close)
+		}
+		closing.Wait()
+	})
 }
 
 // operation is the context of one step of webrtcbin.

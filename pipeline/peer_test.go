@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // newIdlePeer makes a peer that nothing runs for.
@@ -37,4 +39,22 @@ func TestErrorOfDTLS(t *testing.T) {
 			t.Errorf("played %t: ended with %v", played, err)
 		}
 	}
+}
+
+// TestReceiverHangs: one that hangs, as a disk does, holds up neither the end of
+// the peer nor those beside it.
+func TestReceiverHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newIdlePeer(t)
+		hangs, well := newSlowReceiver(), newSlowReceiver()
+		close(well.proceed)
+		p.receivers = []receiver{hangs, well}
+		start := time.Now()
+		p.closeReceivers()
+		if took := time.Since(start); took != changeTimeout {
+			t.Errorf("took %s, want %s", took, changeTimeout)
+		}
+		<-well.closing
+		close(hangs.proceed)
+	})
 }
