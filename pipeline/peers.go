@@ -100,6 +100,9 @@ func (p *Pipeline) Remove(uid string) {
 // is not in the room: it may have lost the same relay. To the other members an
 // offer is made, and what else there was ends.
 func (p *Pipeline) Rejoin(members []string) {
+	p.mu.Lock()
+	clear(p.lost) // who is there is offered to anew
+	p.mu.Unlock()
 	for _, uid := range p.idle() {
 		p.Remove(uid)
 	}
@@ -111,7 +114,8 @@ func (p *Pipeline) Rejoin(members []string) {
 }
 
 // Resume offers to those that media was lost to meanwhile, after a while without a
-// relay in which nobody has left the room: neither side could offer.
+// relay in which nobody has left the room: neither side could offer. Those whose
+// turn it is do so themselves.
 func (p *Pipeline) Resume() {
 	p.mu.Lock()
 	lost := slices.Collect(maps.Keys(p.lost))
@@ -208,6 +212,13 @@ func (p *Pipeline) replaceLocked(uid string, offers bool, with session, a attemp
 	return peer
 }
 
+// isFinal says whether another offer would come to the same end.
+func isFinal(reason error) bool {
+	return slices.ContainsFunc([]error{ErrFlooded, ErrDescription, ErrNoCommonCodec, ErrNothingWanted}, func(final error) bool {
+		return errors.Is(reason, final)
+	})
+}
+
 // forget is a peer's last call.
 func (p *Pipeline) forget(peer *Peer, reason error) {
 	if errors.Is(reason, errRemoved) {
@@ -246,7 +257,7 @@ func (p *Pipeline) settle(peer *Peer, reason error) (next attempt, again, last b
 		return next, true, false
 	}
 	delete(p.peers, peer.uid)
-	if last && len(p.lost) < maxPeers {
+	if last && peer.offers && !isFinal(reason) && len(p.lost) < maxPeers {
 		p.lost[peer.uid] = reason
 	}
 	return attempt{}, false, last

@@ -104,7 +104,7 @@ type Pipeline struct {
 	closed  bool
 	servers ICEServers
 	peers   map[string]*Peer
-	lost    map[string]error // why peers ended that were not removed
+	lost    map[string]error // why peers ended that it is ours to offer to again, when they are in reach
 	// ending are the loops of all peers, those that were replaced included.
 	ending sync.WaitGroup
 }

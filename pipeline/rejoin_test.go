@@ -1,10 +1,13 @@
 package pipeline
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/pion/webrtc/v4"
+
+	"github.com/gstpeer/gstpeer/signalling"
 )
 
 // TestRejoin comes back to a room in which much has changed.
@@ -43,6 +46,38 @@ func TestRejoin(t *testing.T) {
 		if time.Now().After(limit) {
 			t.Fatalf("%d peers, want all but the one that is gone", p.Peers())
 		}
+	}
+}
+
+// TestResume offers to those that another offer may reach, and to nobody else.
+func TestResume(t *testing.T) {
+	p, _ := openTest(t, nil)
+	for uid, reason := range map[string]error{
+		"silent": ErrNoAnswer, "cut": errLost, "flood": ErrFlooded, "foreign": fmt.Errorf("%w for video", ErrNoCommonCodec), "idle": ErrNothingWanted,
+	} {
+		p.Offer(uid)
+		p.peer(uid).end(reason)
+	}
+	p.HandleDescription("theirs", signalling.Description{Type: signalling.Offer, SDP: pionOffer(t)})
+	p.peer("theirs").end(errLost)
+	awaitNobody(t, p)
+
+	p.Resume()
+	reports := p.Reports()
+	if len(reports) != 2 || reports[0].UID != "cut" || reports[1].UID != "silent" {
+		t.Errorf("offered to %+v, want cut and silent", reports)
+	}
+	for _, r := range reports {
+		p.Remove(r.UID)
+	}
+	awaitNobody(t, p)
+	p.Offer("left")
+	p.peer("left").end(ErrNoAnswer)
+	awaitNobody(t, p)
+	p.Rejoin(nil)
+	p.Resume()
+	if n := p.Peers(); n != 0 {
+		t.Errorf("%d peers for one who is not in the room any more", n)
 	}
 }
 
