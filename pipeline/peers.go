@@ -36,14 +36,17 @@ func (p *Pipeline) HandleDescription(uid string, d signalling.Description) {
 		p.log.Warn("offer ignored", "peer", uid, "error", err)
 		return
 	}
-	peer := p.peer(uid)
+	yields := p.yields(uid)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	peer := p.peers[uid]
 	switch {
 	case peer != nil && peer.isWith(r.session):
-	case peer != nil && peer.collides() && !p.yields(uid):
+	case peer != nil && peer.collides() && !yields:
 		p.log.Debug("offer ignored: ours was first", "peer", uid)
 		return
 	default:
-		peer = p.replace(uid, r.session)
+		peer = p.replaceLocked(uid, false, r.session, attempt{})
 	}
 	if peer != nil {
 		peer.post(func() error { return peer.answer(r) })
@@ -177,13 +180,6 @@ func (p *Pipeline) peer(uid string) *Peer {
 // maxPeers bounds what remotes can make this process hold: each peer takes some
 // ten descriptors and threads, and GLib aborts when there are no more.
 const maxPeers = 1000
-
-// replace makes a peer that a remote has offered to.
-func (p *Pipeline) replace(uid string, with session) *Peer {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.replaceLocked(uid, false, with, attempt{})
-}
 
 // replaceLocked makes a peer and ends the one that has its place. It returns nil
 // after Close, and when there are too many.
