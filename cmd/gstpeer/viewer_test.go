@@ -32,7 +32,8 @@ type viewer struct {
 	relayEnds bool
 }
 
-// receivedTrack is what a viewer gets on one track.
+// receivedTrack is what a viewer gets on one track, and on those of later
+// connections that take its place.
 type receivedTrack struct {
 	sender    string
 	kind      webrtc.RTPCodecType
@@ -40,6 +41,8 @@ type receivedTrack struct {
 	clockRate uint32
 
 	mu      sync.Mutex
+	track   *webrtc.TrackRemote // the last one
+	begun   bool                // it has brought a packet
 	packets int
 	frames  int             // of a picture
 	missing map[uint16]bool // sequence numbers
@@ -164,7 +167,11 @@ func (v *viewer) connect(sender string) (*webrtc.PeerConnection, error) {
 	connection.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { v.receive(sender, track) })
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	replaced := v.senders[sender]
 	v.senders[sender] = connection
+	if replaced != nil {
+		v.running.Go(func() { v.check(replaced.GracefulClose()) })
+	}
 	return connection, nil
 }
 
@@ -215,27 +222,47 @@ func (v *viewer) answer(sender, offer string) error {
 
 // receive counts what arrives on a track, until its connection ends.
 func (v *viewer) receive(sender string, track *webrtc.TrackRemote) {
-	got := &receivedTrack{
-		sender: sender, kind: track.Kind(), mimeType: track.Codec().MimeType, clockRate: track.Codec().ClockRate,
-		missing: make(map[uint16]bool),
-	}
-	v.mu.Lock()
-	v.tracks = append(v.tracks, got)
-	v.mu.Unlock()
+	got := v.addTrack(sender, track)
 	for {
 		packet, _, err := track.ReadRTP()
 		if err != nil {
 			return
 		}
-		got.count(packet)
+		got.count(track, packet)
 	}
 }
 
-func (got *receivedTrack) count(packet *rtp.Packet) {
+// addTrack has the track take the place of the one of an earlier connection.
+func (v *viewer) addTrack(sender string, track *webrtc.TrackRemote) *receivedTrack {
+	got := &receivedTrack{sender: sender, kind: track.Kind(), mimeType: track.Codec().MimeType, clockRate: track.Codec().ClockRate}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	i := slices.IndexFunc(v.tracks, func(r *receivedTrack) bool { return r.sender == sender && r.mimeType == got.mimeType })
+	if i >= 0 {
+		got = v.tracks[i]
+	}
+	got.follow(track)
+	v.tracks = append(v.tracks, got)
+	return got
+}
+
+// follow begins with a track, whose sequence numbers and timestamps are its own.
+func (got *receivedTrack) follow(track *webrtc.TrackRemote) {
 	got.mu.Lock()
 	defer got.mu.Unlock()
+	got.track, got.begun = track, false
+	got.missing = make(map[uint16]bool)
+}
+
+func (got *receivedTrack) count(track *webrtc.TrackRemote, packet *rtp.Packet) {
+	got.mu.Lock()
+	defer got.mu.Unlock()
+	if track != got.track {
+		return
+	}
 	switch ahead := int16(packet.SequenceNumber - got.next); {
-	case got.packets == 0:
+	case !got.begun:
+		got.begun = true
 		got.advance(packet)
 	case ahead < 0: // sent again, or overtaken
 		delete(got.missing, packet.SequenceNumber)
