@@ -199,9 +199,12 @@ func TestHostileNegotiation(t *testing.T) {
 		r.awaitTrack().awaitFrames(t, 1)
 		again := signalling.Description{Type: signalling.Offer, SDP: r.pc.LocalDescription().SDP}
 		board.disconnect("restless") // it takes none of the answers
-		for range 3 * maxOperations {
+		peer, held := p.peer("restless"), make(chan struct{})
+		peer.post(func() error { <-held; return nil }) // so that it cannot keep up
+		for i := 0; peer.ctx.Err() == nil && i < 3*maxOperations; i++ {
 			p.HandleDescription("restless", again)
 		}
+		close(held)
 		reasons.await(t, "restless", ErrFlooded)
 	})
 	track.awaitFrames(t, track.snapshot().frames+30)
