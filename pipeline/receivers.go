@@ -9,8 +9,7 @@ func (p *Pipeline) planReceivers() error {
 	c := p.config
 	if c.Record.Directory != "" {
 		p.receiverMakers = append(p.receiverMakers, func(uid string, log *slog.Logger) receiver {
-			r := newRecording(c.Record, uid, log)
-			return newTaker(r.write, r.close)
+			return newRecording(c.Record, uid, log)
 		})
 	}
 	for _, sink := range c.Sinks {

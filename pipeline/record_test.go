@@ -3,12 +3,16 @@ package pipeline
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -107,6 +111,52 @@ func TestRecordSplits(t *testing.T) {
 	if picture := mediatest.Pass(t, second, "video_0", "vp8dec"); picture.Buffers < 20 || picture.Start > 100*time.Millisecond {
 		t.Errorf("the second file does not begin with a picture: %v", picture)
 	}
+}
+
+// TestRecordOtherTrackComes: of a track that goes on each frame is recorded once
+// while another one comes and goes, be the latest keyframe young or old.
+func TestRecordOtherTrackComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		video, sound := newTrack(VP8, &fakeEncoder{}), newTrack(Opus, &fakeEncoder{})
+		r := newRecording(Recording{Directory: dir, Room: "lab"}, "sender", slog.New(slog.DiscardHandler))
+		var want []string
+		for _, tracks := range [][]*Track{{video}, {video, sound}, {video}, {video, sound}, {}} {
+			r.take(tracks)
+			synctest.Wait()
+			for range 10 {
+				at := time.Duration(len(want)) * frameTime
+				want = append(want, fmt.Sprintf("frame %03d", len(want)))
+				video.publish(vp8Frame(want[len(want)-1], at, at == 0))
+				sound.publish(Frame{Payload: []byte{0xfc, 0, 0}, PTS: at, Keyframe: true})
+				time.Sleep(frameTime)
+			}
+		}
+		r.close()
+		video.close()
+		sound.close()
+		var got []string
+		files, _ := filepath.Glob(filepath.Join(dir, "*"))
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, regexp.MustCompile(`frame \d{3}`).FindAllString(string(content), -1)...)
+		}
+		if want = want[:len(want)-10]; !slices.Equal(got, want) {
+			t.Errorf("recorded %q, want %q", got, want)
+		}
+	})
+}
+
+// vp8Frame has the header of a frame of 320x240 (RFC 6386, 9.1), and a text.
+func vp8Frame(text string, at time.Duration, keyframe bool) Frame {
+	header := []byte{0x11, 0, 0}
+	if keyframe {
+		header = []byte{0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x40, 1, 0xf0, 0}
+	}
+	return Frame{Payload: append(header, text...), PTS: at, Keyframe: keyframe}
 }
 
 // TestRecordSoundWithoutPicture: what the format has no place for is left out, and

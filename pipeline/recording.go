@@ -2,9 +2,8 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/gstpeer/gstpeer/record"
@@ -23,85 +22,124 @@ type Recording struct {
 // tickInterval is how often a recording does what is due when nothing comes.
 const tickInterval = time.Second
 
-// recording writes what one remote sends in one call. A disk that is slow or
-// full ends it at the worst: the call goes on.
+// recording is a receiver that writes what one remote sends in one call. A disk
+// that is slow or full ends it at the worst: the call goes on.
 type recording struct {
-	// Static.
-	config Recording
-	uid    string
-	log    *slog.Logger
+	taker // for take and close: what it runs is its own
 
-	// Owned by who runs write, one at a time.
+	// Static.
+	config   Recording
+	uid      string
+	log      *slog.Logger
+	arrivals chan arrival // not buffered, so that none is there of a track that is gone
+
+	// Owned by run.
 	recorder *record.Recorder // nil before the first track
 	failed   bool
-	tracks   map[*Track]int // their IDs
+	tracks   map[*Track]recordedTrack
 	last     int
+}
+
+// recordedTrack is how the recorder knows a track.
+type recordedTrack struct {
+	id   int
+	stop func() // ends the reading, and waits for that
 }
 
 // arrival is a frame of one of several tracks.
 type arrival struct {
-	track *Track
+	id    int
 	frame Frame
 }
 
 func newRecording(config Recording, uid string, log *slog.Logger) *recording {
-	return &recording{config: config, uid: uid, log: log, tracks: make(map[*Track]int)}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &recording{
+		taker:  taker{changes: make(chan []*Track, 1), end: cancel, done: make(chan struct{})},
+		config: config, uid: uid, log: log, arrivals: make(chan arrival), tracks: make(map[*Track]recordedTrack),
+	}
+	go func() {
+		defer close(r.done)
+		defer r.finish()
+		r.run(ctx)
+	}()
+	return r
 }
 
-// write records tracks until ctx ends.
-func (r *recording) write(ctx context.Context, tracks []*Track) {
-	if !r.open(tracks) {
-		return
-	}
-	frames, stop := merge(ctx, tracks)
-	defer stop()
+// run is the recording's goroutine.
+func (r *recording) run(ctx context.Context) {
 	tick := time.NewTicker(tickInterval)
 	defer tick.Stop()
 	for !r.failed {
 		select {
-		case a := <-frames:
-			r.note(r.recorder.Write(record.Frame{Track: r.tracks[a.track], PTS: a.frame.PTS, Payload: a.frame.Payload}))
+		case tracks := <-r.changes:
+			r.follow(ctx, tracks)
+		case a := <-r.arrivals:
+			r.note(r.recorder.Write(record.Frame{Track: a.id, PTS: a.frame.PTS, Payload: a.frame.Payload}))
 		case <-tick.C:
-			r.note(r.recorder.Tick())
+			r.tick()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// open tells the recorder about the tracks. It returns false when there is
-// nothing to record.
-func (r *recording) open(tracks []*Track) bool {
-	if r.failed {
-		return false
+// follow records these tracks from now on. One that goes on keeps its
+// subscription: a new one would bring frames again, or wait for a keyframe.
+func (r *recording) follow(ctx context.Context, tracks []*Track) {
+	for track, its := range r.tracks {
+		if !slices.Contains(tracks, track) {
+			its.stop()
+			r.recorder.RemoveTrack(its.id)
+			delete(r.tracks, track)
+		}
 	}
-	var added []record.Track
-	still := make(map[*Track]int)
+	if r.recorder == nil && (len(tracks) == 0 || !r.start()) {
+		return
+	}
 	for _, track := range tracks {
-		id, known := r.tracks[track]
-		if !known {
-			r.last++
-			id = r.last
-			added = append(added, record.Track{ID: id, Codec: record.Codec(track.Codec.Name)})
-		}
-		still[track] = id
-	}
-	before := r.tracks
-	r.tracks = still
-	if r.recorder == nil && !r.start() {
-		return false
-	}
-	for track, id := range before {
-		if _, on := still[track]; !on {
-			r.recorder.RemoveTrack(id)
+		if _, known := r.tracks[track]; !known {
+			r.add(ctx, track)
 		}
 	}
-	for _, track := range added {
-		if err := r.recorder.AddTrack(track); err != nil {
-			r.log.Error("not recorded", "codec", track.Codec, "error", err)
-		}
+}
+
+// add begins to record a track. One that the recorder refuses is left out.
+func (r *recording) add(ctx context.Context, track *Track) {
+	r.last++
+	its := recordedTrack{id: r.last, stop: func() {}}
+	if err := r.recorder.AddTrack(record.Track{ID: its.id, Codec: record.Codec(track.Codec.Name)}); err != nil {
+		r.log.Error("not recorded", "codec", track.Codec, "error", err)
+	} else {
+		its.stop = r.read(ctx, track, its.id)
 	}
-	return true
+	r.tracks[track] = its
+}
+
+// read brings the frames of a track to run, until stop is called.
+func (r *recording) read(ctx context.Context, track *Track, id int) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	frames := track.Subscribe()
+	go func() {
+		defer close(done)
+		defer frames.Close()
+		for {
+			frame, err := frames.Next(ctx)
+			if err != nil {
+				return
+			}
+			select {
+			case r.arrivals <- arrival{id, frame}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 // start opens the recorder without a track, since it would open with none at all
@@ -118,54 +156,33 @@ func (r *recording) start() bool {
 
 func (r *recording) requestKeyframe(id int) {
 	for track, its := range r.tracks {
-		if its == id {
+		if its.id == id {
 			track.RequestKeyframe()
 		}
 	}
 }
 
+func (r *recording) tick() {
+	if r.recorder != nil {
+		r.note(r.recorder.Tick())
+	}
+}
+
 // note ends the recording with its first error.
 func (r *recording) note(err error) {
-	if err == nil || r.failed || errors.Is(err, record.ErrTrack) { // that track was refused before
+	if err == nil || r.failed {
 		return
 	}
 	r.failed = true
 	r.log.Error("recording ended, the call goes on", "error", err)
 }
 
-// close finishes the files.
-func (r *recording) close() {
-	if r.recorder == nil {
-		return
+// finish ends the reading and the files.
+func (r *recording) finish() {
+	for _, its := range r.tracks {
+		its.stop()
 	}
-	r.note(r.recorder.Close())
-}
-
-// merge brings the frames of several tracks together in the order in which they
-// came, until stop is called.
-func merge(ctx context.Context, tracks []*Track) (frames <-chan arrival, stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	merged := make(chan arrival)
-	var group sync.WaitGroup
-	for _, track := range tracks {
-		s := track.Subscribe()
-		group.Go(func() {
-			defer s.Close()
-			for {
-				frame, err := s.Next(ctx)
-				if err != nil {
-					return
-				}
-				select {
-				case merged <- arrival{track, frame}:
-				case <-ctx.Done():
-					return
-				}
-			}
-		})
-	}
-	return merged, func() {
-		cancel()
-		group.Wait()
+	if r.recorder != nil {
+		r.note(r.recorder.Close())
 	}
 }
