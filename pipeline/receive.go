@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// codecInterval is the shortest time between two changes of codec on an m-line,
+// each of which begins a file of a recording: a remote can alternate with each frame.
+const codecInterval = 2 * time.Second
+
 // receiver does something with what one remote sends.
 type receiver interface {
 	// take gets the tracks that come in from now on, again whenever these
@@ -17,8 +21,10 @@ type receiver interface {
 
 // remoteSource is what stands behind a Track that comes in.
 type remoteSource struct {
-	peer *Peer
-	ssrc atomic.Uint32 // of the last frame
+	peer    *Peer
+	settled time.Time     // the remote may change its codec from then on
+	changes atomic.Bool   // it has, which is about to be followed
+	ssrc    atomic.Uint32 // of the last frame
 }
 
 func (s *remoteSource) setDemand(bool) {}
@@ -161,7 +167,9 @@ func (p *Peer) onFrame(ssrc uint32, payload int, frame Frame) {
 		return
 	}
 	if codec := to.codecs[payload]; codec != to.track.Codec {
-		p.post(func() error { p.change(to, codec); return nil })
+		if to.source.mayChange() {
+			p.post(func() error { p.change(to, codec); return nil })
+		}
 		return
 	}
 	first := to.source.ssrc.Swap(ssrc) == 0
@@ -174,13 +182,20 @@ func (p *Peer) onFrame(ssrc uint32, payload int, frame Frame) {
 	}
 }
 
+// mayChange says once, and not too soon after the last time, that another codec
+// is to be followed. Its frames are dropped until then.
+func (s *remoteSource) mayChange() bool {
+	return time.Now().After(s.settled) && s.changes.CompareAndSwap(false, true)
+}
+
 // change follows a remote that sends with another codec of those agreed on.
 func (p *Peer) change(from *route, codec *Codec) {
 	m := p.mlines[from.mline]
 	if m.incoming != from.track {
-		return // another frame has said so
+		return // negotiation was faster
 	}
 	p.listen(m, codec)
+	m.source.settled = time.Now().Add(codecInterval)
 	p.route()
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pion/webrtc/v4"
@@ -266,6 +267,42 @@ func TestRemoteSwitchesOn(t *testing.T) {
 			t.Errorf("%d packets of ours are missing", gaps)
 		}
 	}
+}
+
+// TestReceiverOfCodecsThatFlap: a remote that changes its codec with every few
+// frames is followed at once, but not each time.
+func TestReceiverOfCodecsThatFlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &listener{}
+		p := &Peer{ops: make(chan func() error, maxOperations), log: slog.New(slog.DiscardHandler), receivers: []receiver{l},
+			pipeline: &Pipeline{config: Config{Observer: unobserved{}}}}
+		m := &mline{kind: Video, receives: true, payloads: []payload{
+			{number: 96, encoding: "VP8", clockRate: 90000}, {number: 98, encoding: "VP9", clockRate: 90000}}}
+		p.mlines = []*mline{m}
+		p.listen(m, VP8)
+		p.route()
+		send := func(number int) { p.onFrame(1, number, Frame{Payload: []byte{0}, Keyframe: true}) }
+		for range maxOperations + 1 { // while the peer is busy
+			send(98)
+		}
+		if len(p.ops) != 1 {
+			t.Fatalf("%d operations for one change", len(p.ops))
+		}
+		const changes = 5
+		for start := time.Now(); time.Since(start) < changes*codecInterval; time.Sleep(15 * time.Millisecond) {
+			for len(p.ops) > 0 {
+				_ = (<-p.ops)()
+			}
+			send(96)
+			send(98)
+		}
+		m.stopReceiving()
+		l.close()
+		list := l.snapshot()
+		if len(list) < changes || len(list) > changes+2 || list[1].codec != VP9 || list[1].frames == 0 {
+			t.Errorf("heard %+v, want about %d tracks, of which the second is VP9", list, changes+1)
+		}
+	})
 }
 
 // renegotiate offers what has changed, and waits for the answer.
