@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
+	"github.com/gstpeer/gstpeer/internal/rtsptest"
 )
 
 // enoughFrames is about a second of them.
@@ -37,7 +38,7 @@ func TestBrowserPlaysH264(t *testing.T) {
 func TestBrowserPlaysCamera(t *testing.T) {
 	t.Run("picture as VP8, over UDP", func(t *testing.T) {
 		t.Parallel()
-		p := startStreaming(t, "--video", startCamera(t, camera{udp: true}).url("", ""))
+		p := startStreaming(t, "--video", rtsptest.Start(t, rtsptest.Camera{UDP: true}).URL("", ""))
 		b := browsertest.Open(t, p.page())
 		b.AwaitFrames("cam", enoughFrames)
 		if sound := b.Inbound("cam", "audio"); sound.TotalAudioEnergy > 0 {
@@ -46,8 +47,8 @@ func TestBrowserPlaysCamera(t *testing.T) {
 	})
 	t.Run("picture as H264 and sound, with a password", func(t *testing.T) {
 		t.Parallel()
-		c := startCamera(t, camera{sound: true, user: "viewer", password: "secret"})
-		p := startStreaming(t, "--codecs", "h264", "--video", c.url("viewer", "secret"))
+		c := rtsptest.Start(t, rtsptest.Camera{Sound: true, User: "viewer", Password: "secret"})
+		p := startStreaming(t, "--codecs", "h264", "--video", c.URL("viewer", "secret"))
 		b := browsertest.Open(t, p.page())
 		if got := b.AwaitFrames("cam", enoughFrames); got.MimeType != "video/H264" {
 			t.Errorf("the picture is %s, want H264", got.MimeType)

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gstpeer/gstpeer/internal/rtsptest"
 )
 
 // logLine is a line of the log, which stands on standard error too.
@@ -107,12 +109,12 @@ func TestSourceErrors(t *testing.T) {
 	text := textFile(t)
 	nobody := freeAddress(t)
 	mute, _ := startMute(t)
-	wrongPassword := startCamera(t, camera{user: "viewer", password: "right"})
+	wrongPassword := rtsptest.Start(t, rtsptest.Camera{User: "viewer", Password: "right"})
 	for _, f := range []failure{
 		{args: []string{"--video", "file:" + text}, says: `text.txt.*is it a video file, and is its decoder installed`},
 		{args: []string{"--video", "rtsp://" + nobody + "/live"}, says: `rtsp://.*check address, user and password`},
-		{args: []string{"--video", wrongPassword.url("", "")}, says: `(?i)rtsp://.*unauthorized.*check address, user and password`},
-		{args: []string{"--video", wrongPassword.url("viewer", "wrong")}, says: `(?i)rtsp://viewer:xxxxx@.*unauthorized.*check address, user and password`},
+		{args: []string{"--video", wrongPassword.URL("", "")}, says: `(?i)rtsp://.*unauthorized.*check address, user and password`},
+		{args: []string{"--video", wrongPassword.URL("viewer", "wrong")}, says: `(?i)rtsp://viewer:xxxxx@.*unauthorized.*check address, user and password`},
 		{args: []string{"--video", "screen"}, environment: []string{"DISPLAY="}, says: `set DISPLAY`},
 		{args: []string{"--video", "screen"}, environment: []string{"DISPLAY=:77"}, says: `screen.*set DISPLAY`},
 		{args: []string{"--audio", "alsa:nope"}, says: `alsa:nope.*arecord -L`},

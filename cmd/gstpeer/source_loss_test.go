@@ -9,6 +9,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
+	"github.com/gstpeer/gstpeer/internal/rtsptest"
 )
 
 // brightness is an expression for the mean of what the page shows of a sender.
@@ -28,8 +29,8 @@ func brightness(uid string) string {
 func TestCameraComesBack(t *testing.T) {
 	const slateOrDarker, pictureOrBrighter = 40, 60
 	t.Parallel()
-	c := startCamera(t, camera{sound: true, user: "viewer", password: "secret"})
-	p := startStreaming(t, "--video", c.url("viewer", "secret"), "--metrics", "127.0.0.1:0")
+	c := rtsptest.Start(t, rtsptest.Camera{Sound: true, User: "viewer", Password: "secret"})
+	p := startStreaming(t, "--video", c.URL("viewer", "secret"), "--metrics", "127.0.0.1:0")
 	v := newViewer(t, p.relay(), "viewer")
 	track := v.awaitTrack("cam", webrtc.RTPCodecTypeVideo)
 	track.awaitFrames(t, enoughFrames)
@@ -37,14 +38,14 @@ func TestCameraComesBack(t *testing.T) {
 	b := browsertest.Open(t, p.page())
 	b.Eventually(fmt.Sprintf("%s > %d", brightness("cam"), pictureOrBrighter))
 
-	c.stop()
+	c.Stop()
 	b.Eventually(fmt.Sprintf("(brightness => brightness >= 0 && brightness < %d)(%s)", slateOrDarker, brightness("cam")))
 	b.AwaitFrames("cam", enoughFrames)
 	if status, body := get(t, p.monitored()+"ready"); status != 503 || !strings.Contains(body, "is lost") || strings.Contains(body, "secret") {
 		t.Errorf("ready: %d %q, want 503 and that the source is lost", status, body)
 	}
 	sound.awaitPackets(t, 50) // of silence
-	startCamera(t, camera{address: c.address, sound: true, user: "viewer", password: "secret"})
+	rtsptest.Start(t, rtsptest.Camera{Address: c.Address, Sound: true, User: "viewer", Password: "secret"})
 	b.Eventually(fmt.Sprintf("%s > %d", brightness("cam"), pictureOrBrighter))
 	b.AwaitFrames("cam", enoughFrames)
 	b.AwaitSound("cam")
@@ -73,9 +74,9 @@ func TestCameraComesBack(t *testing.T) {
 
 func TestExitOnSourceLoss(t *testing.T) {
 	t.Parallel()
-	c := startCamera(t, camera{})
-	p := startStreaming(t, "--exit-on-source-loss", "--video", c.url("", ""))
-	c.stop()
+	c := rtsptest.Start(t, rtsptest.Camera{})
+	p := startStreaming(t, "--exit-on-source-loss", "--video", c.URL("", ""))
+	c.Stop()
 	if code := p.exitCode(startLimit); code != 3 {
 		t.Errorf("exit code %d, want 3", code)
 	}

@@ -1,6 +1,8 @@
-package main
+// Package rtsptest is a camera with RTSP, for tests.
+package rtsptest
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"math/rand/v2"
@@ -19,21 +21,21 @@ import (
 	"github.com/pion/rtp"
 )
 
-// camera is an RTSP server that sends a live H.264 picture to whoever asks, with
+// Camera is an RTSP server that sends a live H.264 picture to whoever asks, with
 // the delays and the timestamps of a real encoder.
-type camera struct {
-	sound          bool // G.711, as cameras have it
-	udp            bool // offer UDP beside TCP
-	user, password string
+type Camera struct {
+	Sound          bool   // G.711, as cameras have it
+	UDP            bool   // offer UDP beside TCP
+	User, Password string // none is asked for if they are empty
+	Address        string // by default a free port of the loopback interface
 
-	address string // fixed, if it is given
-	stop    func() // hangs up on everybody; it may be called twice
-	stream  *gortsplib.ServerStream
-	ready   chan struct{} // closed when stream is there
+	stop   func()
+	stream *gortsplib.ServerStream
+	ready  chan struct{} // closed when stream is there
 }
 
-// startCamera runs a camera until the test ends.
-func startCamera(t *testing.T, c camera) *camera {
+// Start runs a camera until the test ends.
+func Start(t testing.TB, c Camera) *Camera {
 	t.Helper()
 	c.ready = make(chan struct{})
 	server := c.listen(t)
@@ -43,7 +45,7 @@ func startCamera(t *testing.T, c camera) *camera {
 	}}
 	launch := []string{"videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=15/1 ! " +
 		"x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay config-interval=-1 pt=96 mtu=1200"}
-	if c.sound {
+	if c.Sound {
 		media = append(media, &description.Media{
 			Type:    description.MediaTypeAudio,
 			Formats: []format.Format{&format.G711{PayloadTyp: 8, SampleRate: 8000, ChannelCount: 1}},
@@ -66,12 +68,12 @@ func startCamera(t *testing.T, c camera) *camera {
 
 // listen starts the server. RTP and RTCP want neighbouring ports, which may be
 // taken.
-func (c *camera) listen(t *testing.T) *gortsplib.Server {
+func (c *Camera) listen(t testing.TB) *gortsplib.Server {
 	t.Helper()
 	var err error
 	for range 20 {
-		server := &gortsplib.Server{Handler: c, RTSPAddress: cmp.Or(c.address, "127.0.0.1:0"), Listen: c.listenTCP}
-		if c.udp {
+		server := &gortsplib.Server{Handler: c, RTSPAddress: cmp.Or(c.Address, "127.0.0.1:0"), Listen: c.listenTCP}
+		if c.UDP {
 			port := 20000 + 2*rand.IntN(5000)
 			server.UDPRTPAddress = fmt.Sprintf("127.0.0.1:%d", port)
 			server.UDPRTCPAddress = fmt.Sprintf("127.0.0.1:%d", port+1)
@@ -84,16 +86,16 @@ func (c *camera) listen(t *testing.T) *gortsplib.Server {
 	return nil
 }
 
-func (c *camera) listenTCP(network, address string) (net.Listener, error) {
+func (c *Camera) listenTCP(network, address string) (net.Listener, error) {
 	listener, err := net.Listen(network, address)
 	if err == nil {
-		c.address = listener.Addr().String()
+		c.Address = listener.Addr().String()
 	}
 	return listener, err
 }
 
 // feed hands the RTP of a gst-launch fragment on to those who watch.
-func (c *camera) feed(t *testing.T, m *description.Media, launch string) {
+func (c *Camera) feed(t testing.TB, m *description.Media, launch string) {
 	t.Helper()
 	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -117,12 +119,33 @@ func (c *camera) feed(t *testing.T, m *description.Media, launch string) {
 	})
 	t.Cleanup(func() { socket.Close(); reader.Wait() })
 	port := socket.LocalAddr().(*net.UDPAddr).Port
-	startProgram(t, gstLaunch(fmt.Sprintf("%s ! udpsink host=127.0.0.1 port=%d sync=false", launch, port)))
+	encode(t, fmt.Sprintf("%s ! udpsink host=127.0.0.1 port=%d sync=false", launch, port))
 }
 
-// url is the camera's address as a user writes it.
-func (c *camera) url(user, password string) string {
-	u := url.URL{Scheme: "rtsp", Host: c.address, Path: "/live"}
+// encode runs a gst-launch-1.0 pipeline until the test ends.
+func encode(t testing.TB, pipeline string) {
+	t.Helper()
+	command := exec.Command("gst-launch-1.0", append([]string{"-q"}, strings.Fields(pipeline)...)...)
+	var said bytes.Buffer
+	command.Stdout, command.Stderr = &said, &said
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill() // unless it has ended
+		_ = command.Wait()         // it is killed
+		if t.Failed() {
+			t.Logf("camera: %s", said.String())
+		}
+	})
+}
+
+// Stop hangs up on everybody. It may be called twice.
+func (c *Camera) Stop() { c.stop() }
+
+// URL is the camera's address as a user writes it.
+func (c *Camera) URL(user, password string) string {
+	u := url.URL{Scheme: "rtsp", Host: c.Address, Path: "/live"}
 	if user != "" {
 		u.User = url.UserPassword(user, password)
 	}
@@ -130,38 +153,24 @@ func (c *camera) url(user, password string) string {
 }
 
 // OnDescribe is called when somebody asks what there is.
-func (c *camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
+func (c *Camera) OnDescribe(ctx *gortsplib.ServerHandlerOnDescribeCtx) (*base.Response, *gortsplib.ServerStream, error) {
 	return c.admit(ctx.Conn, ctx.Request)
 }
 
 // OnSetup is called when somebody wants a track.
-func (c *camera) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *gortsplib.ServerStream, error) {
+func (c *Camera) OnSetup(ctx *gortsplib.ServerHandlerOnSetupCtx) (*base.Response, *gortsplib.ServerStream, error) {
 	return c.admit(ctx.Conn, ctx.Request)
 }
 
-func (c *camera) admit(conn *gortsplib.ServerConn, request *base.Request) (*base.Response, *gortsplib.ServerStream, error) {
+func (c *Camera) admit(conn *gortsplib.ServerConn, request *base.Request) (*base.Response, *gortsplib.ServerStream, error) {
 	<-c.ready
-	if c.user != "" && !conn.VerifyCredentials(request, c.user, c.password) {
+	if c.User != "" && !conn.VerifyCredentials(request, c.User, c.Password) {
 		return &base.Response{StatusCode: base.StatusUnauthorized}, nil, liberrors.ErrServerAuth{}
 	}
 	return &base.Response{StatusCode: base.StatusOK}, c.stream, nil
 }
 
 // OnPlay is called when somebody wants the stream to begin.
-func (c *camera) OnPlay(*gortsplib.ServerHandlerOnPlayCtx) (*base.Response, error) {
+func (c *Camera) OnPlay(*gortsplib.ServerHandlerOnPlayCtx) (*base.Response, error) {
 	return &base.Response{StatusCode: base.StatusOK}, nil
-}
-
-// gstLaunch is a gst-launch-1.0 that has yet to be started.
-func gstLaunch(pipeline string) *exec.Cmd {
-	return exec.Command("gst-launch-1.0", append([]string{"-q"}, strings.Fields(pipeline)...)...)
-}
-
-// record makes a media file of a gst-launch-1.0 pipeline that ends.
-func makeFile(t *testing.T, path, pipeline string) {
-	t.Helper()
-	command := gstLaunch(pipeline + " filesink location=" + path)
-	if text, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", command, err, text)
-	}
 }
