@@ -29,7 +29,7 @@ run_packages = gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
 	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav \
 	gstreamer1.0-nice gstreamer1.0-x gstreamer1.0-alsa \
 	fonts-dejavu-core
-test_packages = chromium gstreamer1.0-tools gstreamer1.0-plugins-base-apps \
+test_packages = chromium firefox-esr gstreamer1.0-tools gstreamer1.0-plugins-base-apps \
 	python3-websockets coturn xvfb xauth iproute2
 # For make test-container, beside those of the tests.
 container_packages = buildah podman podman-compose runc mmdebstrap netavark aardvark-dns iptables

@@ -7,6 +7,8 @@ type Inbound struct {
 	SSRC             uint32  `json:"ssrc"`
 	PacketsLost      int     `json:"packetsLost"`
 	FramesDecoded    int     `json:"framesDecoded"`
+	FrameWidth       int     `json:"frameWidth"`
+	FrameHeight      int     `json:"frameHeight"`
 	TotalAudioEnergy float64 `json:"totalAudioEnergy"`
 	MimeType         string  `json:"mimeType"` // of its codec
 }

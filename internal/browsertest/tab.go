@@ -1,71 +1,101 @@
 package browsertest
 
 import (
-	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
 // Tab is one page in a profile of its own. Its methods end the test when they
 // fail, and are for the test's goroutine. A test that failed logs what the user
-// would see, and what the console says.
+// would see, and what the console says; where GSTPEER_SCREENSHOTS names a
+// directory, its pictures are there.
 type Tab struct {
-	t   testing.TB
-	ctx context.Context
+	t      testing.TB
+	driver driver
 
 	mu      sync.Mutex
 	console []string // guarded by mu
 }
 
-// Open opens a page, until the test ends. Scripts run before its own ones.
+// driver does what a user and a developer do with a page, in some browser. All of
+// it takes Patience at most.
+type driver interface {
+	navigate(url string) error
+	reload() error
+	click(selector string) error
+	resize(width, height int) error
+	screenshot() (png []byte, err error)
+	evaluate(expression string) (json.RawMessage, error)
+}
+
+// Open opens a page in Chromium, until the test ends. Scripts run before its own
+// ones.
 func Open(t testing.TB, url string, scripts ...string) *Tab {
 	t.Helper()
-	require(t)
+	chromium.start.Do(startChromium)
+	require(t, "Chromium", chromium.err)
+	return open(t, openChromium, url, scripts)
+}
+
+// OpenFirefox does the same in Firefox.
+func OpenFirefox(t testing.TB, url string, scripts ...string) *Tab {
+	t.Helper()
+	firefox.once.Do(firefox.start)
+	require(t, "Firefox", firefox.err)
+	return open(t, openFirefox, url, scripts)
+}
+
+type opener func(t testing.TB, says func(line string), scripts []string) (driver, error)
+
+func open(t testing.TB, opener opener, url string, scripts []string) *Tab {
+	t.Helper()
 	b := &Tab{t: t}
-	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.listen))
-	t.Cleanup(cancel)
-	b.ctx = ctx
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("cannot open a tab: %v", err)
-	}
-	for _, script := range scripts {
-		parameters := page.AddScriptToEvaluateOnNewDocumentParams{Source: script}
-		b.Run(func(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
-			_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, parameters)
-			return chromedp.Void{}, err
-		})
+	var err error
+	if b.driver, err = opener(t, b.keep, scripts); err != nil {
+		t.Fatalf("cannot open a page: %v", err)
 	}
 	t.Cleanup(b.report)
-	b.Run(chromedp.Navigate(url))
+	b.check(b.driver.navigate(url))
 	return b
 }
 
-// Run carries out an action.
-func (b *Tab) Run(action chromedp.Action[chromedp.Void]) {
+func (b *Tab) check(err error) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, Patience)
-	defer cancel()
-	if _, err := chromedp.Run(ctx, action); err != nil {
+	if err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// Run carries out an action of Chromium's.
+func (b *Tab) Run(action chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	b.check(b.driver.(chromiumPage).run(action))
 }
 
 // Reload loads the page again.
 func (b *Tab) Reload() {
 	b.t.Helper()
-	b.Run(chromedp.Reload())
+	b.check(b.driver.reload())
 }
 
 // Click clicks the element that a CSS selector finds, once it can be seen.
 func (b *Tab) Click(selector string) {
 	b.t.Helper()
-	b.Run(chromedp.Click(chromedp.CSS(selector)))
+	b.check(b.driver.click(selector))
+}
+
+// Resize gives the page that many CSS pixels.
+func (b *Tab) Resize(width, height int) {
+	b.t.Helper()
+	b.check(b.driver.resize(width, height))
 }
 
 // Evaluate gives the value of an expression, which may be a promise.
@@ -78,10 +108,21 @@ func Evaluate[T any](b *Tab, expression string) T {
 	return value
 }
 
+var errNothing = errors.New("null or undefined")
+
 func evaluate[T any](b *Tab, expression string) (T, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, Patience)
-	defer cancel()
-	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	var value T
+	encoded, err := b.driver.evaluate(expression)
+	if err != nil {
+		return value, err
+	}
+	if len(encoded) == 0 || string(encoded) == "null" {
+		if _, may := any(&value).(*any); may {
+			return value, nil
+		}
+		return value, errNothing
+	}
+	return value, json.Unmarshal(encoded, &value)
 }
 
 // Eventually waits until an expression, which may be a promise, is true.
@@ -99,30 +140,18 @@ func (b *Tab) Eventually(expression string) {
 	}
 }
 
-// listen keeps what the page says to the console.
-func (b *Tab) listen(event any) {
-	var line string
-	switch e := event.(type) {
-	case *runtime.EventConsoleAPICalled:
-		words := []string{string(e.Type)}
-		for _, argument := range e.Args {
-			words = append(words, string(argument.Value)+argument.Description)
-		}
-		line = strings.Join(words, " ")
-	case *runtime.EventExceptionThrown:
-		line = "exception " + e.ExceptionDetails.Text
-		if e.ExceptionDetails.Exception != nil {
-			line += " " + e.ExceptionDetails.Exception.Description
-		}
-	default:
-		return
-	}
+// keep keeps a line that the page says to the console.
+func (b *Tab) keep(line string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.console = append(b.console, line)
 }
 
 func (b *Tab) report() {
+	directory := os.Getenv("GSTPEER_SCREENSHOTS")
+	if directory != "" {
+		b.saveScreenshot(directory)
+	}
 	if !b.t.Failed() {
 		return
 	}
@@ -134,4 +163,21 @@ func (b *Tab) report() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.t.Logf("the page shows: %s\nits console: %s", seen, strings.Join(b.console, "\n"))
+}
+
+// saveScreenshot has the picture of a page as it is at the end of the test.
+func (b *Tab) saveScreenshot(directory string) {
+	png, err := b.driver.screenshot()
+	if err == nil {
+		var file *os.File
+		name := strings.NewReplacer("/", "-", " ", "-").Replace(b.t.Name())
+		if file, err = os.CreateTemp(directory, name+"-*.png"); err == nil {
+			_, err = file.Write(png)
+			err = errors.Join(err, file.Close())
+			b.t.Logf("the page looks like %s", filepath.Base(file.Name()))
+		}
+	}
+	if err != nil {
+		b.t.Logf("no screenshot: %v", err)
+	}
 }
