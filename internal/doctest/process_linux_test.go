@@ -1,0 +1,148 @@
+package doctest
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long anything that has to happen may take: the machine may be
+// busy.
+const patience = 60 * time.Second
+
+// process is a program that runs, with those that it has started.
+type process struct {
+	t       *testing.T
+	command *exec.Cmd
+	exited  chan struct{} // closed after the end
+
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+func (p *process) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said.Write(text)
+}
+
+func (p *process) output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said.String()
+}
+
+// startProcess runs a program until the test ends, or it does.
+func startProcess(t *testing.T, command *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, command: command, exited: make(chan struct{})}
+	command.Stdout, command.Stderr = io.Writer(p), p
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.WaitDelay = time.Second
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.exited)
+		_ = command.Wait() // the exit code is in ProcessState
+	}()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // unless all have ended
+		<-p.exited
+		if t.Failed() {
+			t.Logf("%s:\n%s", command, p.output())
+		}
+	})
+	return p
+}
+
+// awaitOutput waits for something to be said, and gives its submatches.
+func (p *process) awaitOutput(pattern *regexp.Regexp) []string {
+	p.t.Helper()
+	match := p.awaitOutputOrEnd(pattern)
+	if match == nil {
+		p.t.Fatalf("ended without saying %s", pattern)
+	}
+	return match
+}
+
+func (p *process) awaitOutputOrEnd(pattern *regexp.Regexp) []string {
+	p.t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	limit := time.After(patience)
+	for {
+		if match := pattern.FindStringSubmatch(p.output()); match != nil {
+			return match
+		}
+		select {
+		case <-ticker.C:
+		case <-p.exited:
+			return pattern.FindStringSubmatch(p.output())
+		case <-limit:
+			p.t.Fatalf("has not said %s after %s", pattern, patience)
+		}
+	}
+}
+
+// exitCode waits for the end.
+func (p *process) exitCode() int {
+	p.t.Helper()
+	select {
+	case <-p.exited:
+		return p.command.ProcessState.ExitCode()
+	case <-time.After(patience):
+		p.t.Fatalf("has not ended after %s", patience)
+		return -1
+	}
+}
+
+// terminate sends SIGTERM to the programs at work, and not to the shell or the
+// make that waits for them.
+func (p *process) terminate() {
+	p.t.Helper()
+	for _, pid := range p.workers() {
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && err != syscall.ESRCH {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// workers are the processes of the group that wait for no other one of it.
+func (p *process) workers() []int {
+	p.t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	members, parents := []int{}, map[int]bool{}
+	for _, stat := range stats {
+		text, err := os.ReadFile(stat)
+		if err != nil {
+			continue // it has ended
+		}
+		var pid, parent, group int
+		var state string
+		_, _ = fmt.Sscanf(string(text), "%d", &pid)
+		behindName := string(text[bytes.LastIndexByte(text, ')')+1:])
+		if n, _ := fmt.Sscanf(strings.TrimSpace(behindName), "%s %d %d", &state, &parent, &group); n == 3 && group == p.command.Process.Pid && state != "Z" {
+			members, parents[parent] = append(members, pid), true
+		}
+	}
+	var workers []int
+	for _, pid := range members {
+		if !parents[pid] {
+			workers = append(workers, pid)
+		}
+	}
+	return workers
+}
