@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -99,6 +100,22 @@ func TestBrowserPlaysSoundAlone(t *testing.T) {
 	b := browsertest.Open(t, p.page())
 	b.AwaitSound("cam")
 	b.AwaitSound("cam")
+}
+
+// TestBrowserPlaysOneKind answers offers of who sends only a picture, or only
+// sound, and would receive the other.
+func TestBrowserPlaysOneKind(t *testing.T) {
+	t.Parallel()
+	relay := startRelay(t)
+	b := browsertest.Open(t, "http://"+relay+"/?room=demo")
+	b.Eventually(`document.body.dataset.relay === 'joined'`)
+	startStreamingTo(t, "ws://"+relay, "silent", "--audio", "none")
+	startStreamingTo(t, "ws://"+relay, "radio", "--video", "none", "--audio", "test")
+	b.AwaitFrames("silent", enoughFrames)
+	b.AwaitSound("radio")
+	for _, name := range []string{"silent", "radio"} {
+		b.Eventually(fmt.Sprintf(`document.querySelector('[data-uid=%s]')?.dataset.state === 'live'`, name))
+	}
 }
 
 func TestBrowserPlaysScreen(t *testing.T) {

@@ -17,13 +17,17 @@ export function sameConnection(a, b) {
 export function sendsMedia(sdp) {
   const [session, ...sections] = sdp.split(/^m=/m);
   const directions = sections
-    .filter((section) => /^(audio|video) (?!0 )/.test(section))
+    .filter((section) => /^(audio|video) /.test(section) && !rejected(section))
     .map((section) => direction(section) ?? direction(session) ?? 'sendrecv');
   if (directions.some((one) => one === 'sendrecv' || one === 'sendonly')) {
     return true;
   }
   return directions.includes('recvonly') ? false : null;
 }
+
+// In an offer a section that is to share another one's transport has port 0 as well
+// (RFC 9143, 6).
+const rejected = (section) => /^\S+ 0 /.test(section) && !/^a=bundle-only\s*$/m.test(section);
 
 const direction = (part) => part.match(/^a=(sendrecv|sendonly|recvonly|inactive)\s*$/m)?.[1];
 

@@ -47,6 +47,7 @@ func TestPureModules(t *testing.T) {
 			`{"audio":["Opus"],"video":["VP8","H264"]}`},
 		{"sdp", `m.sendsMedia('v=0\r\nm=audio 9 X 1\r\na=recvonly\r\nm=video 9 X 2\r\na=sendonly\r\n')`, `true`},
 		{"sdp", `m.sendsMedia('v=0\r\nm=audio 9 X 1\r\na=recvonly\r\nm=video 0 X 2\r\na=sendonly\r\n')`, `false`},
+		{"sdp", `m.sendsMedia('v=0\r\nm=audio 9 X 1\r\na=recvonly\r\nm=video 0 X 2\r\na=bundle-only\r\na=sendonly\r\n')`, `true`},
 		{"sdp", `m.sendsMedia('v=0\r\nm=audio 9 X 1\r\na=inactive\r\nm=application 9 X 2\r\n')`, `null`},
 		{"sdp", `m.sendsMedia('v=0\r\na=recvonly\r\nm=audio 9 X 1\r\nm=video 9 X 2\r\n')`, `false`},
 		{"sdp", `m.codecs('')`, `{"audio":[],"video":[]}`},
