@@ -22,7 +22,9 @@ func (p *Peer) offer() error {
 	}
 	ctx, cancel := p.operation()
 	defer cancel()
-	for _, kind := range []Kind{Video, Audio} {
+	// Sound comes first: everybody has Opus, and Firefox gives up on the bundle
+	// when it rejects the m-line that this is on.
+	for _, kind := range []Kind{Audio, Video} {
 		p.propose(kind)
 	}
 	if p.bin.openChannel(channelLabel) {
