@@ -293,7 +293,7 @@ func TestHealth(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	code, stdout, _ := outcome(t, "version")
-	if code != 0 || !regexp.MustCompile(`^gstpeer-server, commit \w+, go1\S* \w+/\w+\n$`).MatchString(stdout) {
+	if code != 0 || !regexp.MustCompile(`^gstpeer-server \d+\.\d+\.\d+(-dev)?, commit \w+, go1\S* \w+/\w+\n$`).MatchString(stdout) {
 		t.Errorf("exit code %d, %q", code, stdout)
 	}
 }

@@ -34,7 +34,7 @@ func TestUnhealthy(t *testing.T) {
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	p := startGstpeer(t, nil, "version")
-	want := regexp.MustCompile(`^gstpeer, commit \w+, go1\S* \w+/\w+, GStreamer 1\.\d+\.\d+\n$`)
+	want := regexp.MustCompile(`^gstpeer \d+\.\d+\.\d+(-dev)?, commit \w+, go1\S* \w+/\w+, GStreamer 1\.\d+\.\d+\n$`)
 	if code := p.exitCode(startLimit); code != 0 || !want.MatchString(p.stdout.String()) {
 		t.Errorf("exit code %d, %q", code, p.stdout.String())
 	}

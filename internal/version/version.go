@@ -8,6 +8,9 @@ import (
 	"runtime/debug"
 )
 
+// Number is the version, as in the changelog; -dev is on the way to it.
+const Number = "0.1.0-dev"
+
 // commit is set by the linker; see the Makefile.
 var commit string
 
@@ -37,5 +40,5 @@ func fromBuild() string {
 
 // Line is what a program says of itself.
 func Line(program string) string {
-	return fmt.Sprintf("%s, commit %s, %s %s/%s", program, Commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("%s %s, commit %s, %s %s/%s", program, Number, Commit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
