@@ -21,6 +21,9 @@ type outcome struct {
 	// serves is for what works until SIGTERM ends it, which has to say that it is
 	// ready and to end with 0. All others end by themselves, with 0.
 	serves bool
+	// at is where one of others' programs listens that does not say when it is
+	// ready. How it ends is its own concern.
+	at string
 	// needs is for what wants a device that machines without display, camera and
 	// sound card lack: how it says so when it ends with 1 or 2. Where the device is, the
 	// command has to do what it is there for.
@@ -46,6 +49,7 @@ var outcomes = []struct {
 	{`^\./bin/gstpeer `, outcome{serves: true}},
 	{`^tail -f \S+ \| \./bin/gstpeer `, outcome{serves: true}},
 	{`^\./bin/gstpeer-server `, outcome{serves: true}},
+	{`^turnserver `, outcome{serves: true, at: ownAddress + ":3478"}},
 	{`^(\w+=.* )?docker (build|compose|exec|run|stop)\b`, outcome{unless: "deploy/containertest runs it, with podman"}},
 	{`^sudo `, outcome{unless: "it installs on this machine: deploy/containertest has systemd in a container"}},
 }
@@ -90,7 +94,11 @@ func TestCommands(t *testing.T) {
 // run runs the commands of a block, one after the other, those that serve until
 // the end of it.
 func (w *world) run(t *testing.T, b Block) {
-	var serving []*process
+	type service struct {
+		*process
+		outcome
+	}
+	var serving []service
 	var before []string
 	w.serve(t, b)
 	for _, command := range b.Commands {
@@ -106,7 +114,7 @@ func (w *world) run(t *testing.T, b Block) {
 			began := time.Now()
 			p := startProcess(t, w.shell(before, command))
 			if o.serves && o.serving(t, p) {
-				serving = append(serving, p)
+				serving = append(serving, service{p, o})
 			} else if code := p.exitCode(); code != 0 && o.needs == "" {
 				t.Errorf("%s: exit code %d", command, code)
 			}
@@ -115,7 +123,7 @@ func (w *world) run(t *testing.T, b Block) {
 	}
 	for i := len(serving) - 1; i >= 0; i-- {
 		serving[i].terminate()
-		if code := serving[i].exitCode(); code != 0 {
+		if code := serving[i].exitCode(); code != 0 && serving[i].at == "" {
 			t.Errorf("%s: exit code %d after SIGTERM", serving[i].command, code)
 		}
 	}
@@ -125,6 +133,10 @@ func (w *world) run(t *testing.T, b Block) {
 // it needs may be missing.
 func (o outcome) serving(t *testing.T, p *process) bool {
 	t.Helper()
+	if o.at != "" {
+		awaitListener(t, o.at)
+		return true
+	}
 	said := p.awaitOutputOrEnd(ready)
 	if said == nil {
 		code := p.exitCode()

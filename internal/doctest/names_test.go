@@ -18,9 +18,12 @@ func TestMake(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, page := range Pages(t) {
-		for _, named := range regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)").FindAllStringSubmatch(page.Text, -1) {
-			if !regexp.MustCompile(`(?m)^` + named[1] + `:`).Match(makefile) {
-				t.Errorf("%s: the Makefile has no target %s", page.Name, named[1])
+		for _, block := range page.Blocks() {
+			for _, command := range block.Commands {
+				target, isMake := strings.CutPrefix(command, "make ")
+				if isMake && !regexp.MustCompile(`(?m)^`+strings.Fields(target)[0]+`:`).Match(makefile) {
+					t.Errorf("%s:%d: the Makefile has no target %s", block.Page, block.Line, target)
+				}
 			}
 		}
 	}

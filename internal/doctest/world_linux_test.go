@@ -70,6 +70,7 @@ func newWorld(t *testing.T) *world {
 	rtsptest.Start(t, rtsptest.Camera{Address: ownAddress + ":554", User: "user", Password: "password"})
 	w.write("log.txt", "hello\n")
 	w.must("gst-launch-1.0 -q videotestsrc num-buffers=75 ! video/x-raw,width=320,height=180,framerate=25/1 ! vp8enc deadline=1 ! matroskamux ! filesink location=holiday.mkv")
+	w.must("openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=" + ownName + " -keyout key.pem -out cert.pem")
 	w.must("make build")
 	return w
 }
@@ -89,6 +90,7 @@ func (w *world) makeNetwork() {
 		os.WriteFile(hosts, []byte(names), 0o644),
 		syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""),
 		syscall.Mount(hosts, "/etc/hosts", "", syscall.MS_BIND, ""),
+		syscall.Mount("none", "/run", "tmpfs", 0, ""), // for what leaves its number there
 		syscall.Sethostname([]byte(ownName)),
 	} {
 		if err != nil {
