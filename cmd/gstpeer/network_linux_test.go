@@ -137,7 +137,9 @@ func cutOff(t *testing.T, first string) {
 	}
 }
 
-// makeNear makes the near end and the bridge, which an idle port keeps up.
+// makeNear makes the near end and the bridge, which an idle port keeps up. The
+// kernel says up to a second late that the bridge runs, and before that nobody
+// takes its address for a candidate.
 func makeNear(t *testing.T) {
 	t.Helper()
 	ip(t, "link set lo up")
@@ -148,6 +150,10 @@ func makeNear(t *testing.T) {
 	for _, device := range []string{"near0 master wire", "idle0 master wire", "idle1", "wire"} {
 		ip(t, "link set "+device+" up")
 	}
+	await(t, "bridge", func() bool {
+		wire, err := net.InterfaceByName("wire")
+		return err == nil && wire.Flags&net.FlagRunning != 0
+	})
 }
 
 // decoded is how many frames the far viewer has decoded, over all its connections.
