@@ -248,7 +248,7 @@ func readSlowly(peer *Peer) {
 // many they are, and miss texts instead.
 func TestSlowRemotes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var said lines
+		var said logged
 		p := &Pipeline{log: said.logger(), peers: make(map[string]*Peer)}
 		p.config.Log = p.log
 		for _, uid := range []string{"a", "b", "c"} {

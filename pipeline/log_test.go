@@ -12,30 +12,32 @@ import (
 	"github.com/go-gst/go-gst/gst"
 )
 
-// lines collects what is logged.
-type lines struct {
+// logged collects what is logged.
+type logged struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (l *lines) Write(line []byte) (int, error) {
+func (l *logged) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.Write(line)
 }
 
-func (l *lines) String() string {
+func (l *logged) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
 }
 
-func (l *lines) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+func (l *logged) count(text string) int { return strings.Count(l.String(), text) }
+
+func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 // TestLogGStreamer has GStreamer warn.
 func TestLogGStreamer(t *testing.T) {
 	t.Setenv("GST_DEBUG", "")
-	var said lines
+	var said logged
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { LogGStreamer(ctx, said.logger()) })
@@ -59,7 +61,7 @@ func TestLogGStreamer(t *testing.T) {
 
 // TestRepeats: what goes on is logged once a minute, with a count.
 func TestRepeats(t *testing.T) {
-	var said lines
+	var said logged
 	r := repeats{log: said.logger(), seen: make(map[place]*repeat)}
 	start := time.Now()
 	for second := range 150 {

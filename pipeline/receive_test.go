@@ -163,6 +163,9 @@ func (r *remote) pump(local *webrtc.TrackLocalStaticSample, sender *webrtc.RTPSe
 			if err := local.WriteSample(media.Sample{Data: f.Payload, Duration: duration}); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 				r.t.Errorf("%s: write sample: %v", r.uid, err)
 			}
+			r.mu.Lock()
+			r.lastSent[from.Codec.Kind] = time.Now()
+			r.mu.Unlock()
 		}
 	})
 	return func() {

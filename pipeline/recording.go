@@ -19,8 +19,12 @@ type Recording struct {
 	Split time.Duration
 }
 
-// tickInterval is how often a recording does what is due when nothing comes.
-const tickInterval = time.Second
+const (
+	// tickInterval is how often a recording does what is due when nothing comes.
+	tickInterval = time.Second
+	// lossInterval is the least time between two words on a disk that is too slow.
+	lossInterval = time.Minute
+)
 
 // recording is a receiver that writes what one remote sends in one call. A disk
 // that is slow or full ends it at the worst: the call goes on.
@@ -38,12 +42,16 @@ type recording struct {
 	failed   bool
 	tracks   map[*Track]recordedTrack
 	last     int
+	lost     int       // frames that it was too slow for, on tracks that are gone
+	lostSaid int       // how many of all of them were logged
+	lostAt   time.Time // when
 }
 
 // recordedTrack is how the recorder knows a track.
 type recordedTrack struct {
-	id   int
-	stop func() // ends the reading, and waits for that
+	id     int
+	frames *Subscription // nil of a track that the recorder refused
+	stop   func()        // ends the reading, and waits for that
 }
 
 // arrival is a frame of one of several tracks.
@@ -90,6 +98,7 @@ func (r *recording) follow(ctx context.Context, tracks []*Track) {
 	for track, its := range r.tracks {
 		if !slices.Contains(tracks, track) {
 			its.stop()
+			r.lost += its.lost()
 			r.recorder.RemoveTrack(its.id)
 			delete(r.tracks, track)
 		}
@@ -111,16 +120,24 @@ func (r *recording) add(ctx context.Context, track *Track) {
 	if err := r.recorder.AddTrack(record.Track{ID: its.id, Codec: record.Codec(track.Codec.Name)}); err != nil {
 		r.log.Error("not recorded", "codec", track.Codec, "error", err)
 	} else {
-		its.stop = r.read(ctx, track, its.id)
+		its.frames = track.Subscribe()
+		its.stop = r.read(ctx, its.frames, its.id)
 	}
 	r.tracks[track] = its
 }
 
+// lost is how many frames of the track were left out.
+func (t recordedTrack) lost() int {
+	if t.frames == nil {
+		return 0
+	}
+	return t.frames.Lost()
+}
+
 // read brings the frames of a track to run, until stop is called.
-func (r *recording) read(ctx context.Context, track *Track, id int) (stop func()) {
+func (r *recording) read(ctx context.Context, frames *Subscription, id int) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
-	frames := track.Subscribe()
 	go func() {
 		defer close(done)
 		defer frames.Close()
@@ -166,6 +183,21 @@ func (r *recording) tick() {
 	if r.recorder != nil {
 		r.note(r.recorder.Tick())
 	}
+	if time.Since(r.lostAt) >= lossInterval {
+		r.tellLost()
+	}
+}
+
+// tellLost says what the files lack because writing them took too long.
+func (r *recording) tellLost() {
+	lost := r.lost
+	for _, its := range r.tracks {
+		lost += its.lost()
+	}
+	if lost > r.lostSaid {
+		r.log.Warn("recording lacks frames: the disk or this machine is too slow", "frames", lost-r.lostSaid)
+		r.lostSaid, r.lostAt = lost, time.Now()
+	}
 }
 
 // note ends the recording with its first error.
@@ -181,6 +213,9 @@ func (r *recording) note(err error) {
 func (r *recording) finish() {
 	for _, its := range r.tracks {
 		its.stop()
+	}
+	if !r.failed {
+		r.tellLost()
 	}
 	if r.recorder != nil {
 		r.note(r.recorder.Close())

@@ -67,6 +67,9 @@ type remote struct {
 	tracks   chan *receivedTrack
 	quit     chan struct{}
 	done     chan struct{}
+
+	mu       sync.Mutex
+	lastSent map[Kind]time.Time // when pump sent the last frame
 }
 
 // receivedTrack is what arrived of one track.
@@ -104,7 +107,7 @@ func newRemoteWith(t testing.TB, settings webrtc.SettingEngine, b *switchboard, 
 // newRemoteThrough has interceptors change what the remote sends.
 func newRemoteThrough(t testing.TB, interceptors *interceptor.Registry, settings webrtc.SettingEngine, b *switchboard, p *Pipeline, uid string, mimeTypes ...string) *remote {
 	t.Helper()
-	r := &remote{t: t, uid: uid, board: b, pipeline: p, inbox: make(chan signalling.Negotiation, 256),
+	r := &remote{t: t, uid: uid, board: b, pipeline: p, lastSent: make(map[Kind]time.Time), inbox: make(chan signalling.Negotiation, 256),
 		tracks: make(chan *receivedTrack, 4), quit: make(chan struct{}), done: make(chan struct{})}
 	media := &webrtc.MediaEngine{}
 	if err := registerCodecs(media, mimeTypes); err != nil {
@@ -280,6 +283,19 @@ func (got *receivedTrack) snapshot() counts {
 }
 
 // awaitFrames waits until a track has that many whole frames.
+// awaitMore waits for frames that come from now on.
+func (got *receivedTrack) awaitMore(t testing.TB, n int) {
+	t.Helper()
+	got.mu.Lock()
+	if got.kind == webrtc.RTPCodecTypeAudio {
+		n += got.packets
+	} else {
+		n += got.frames
+	}
+	got.mu.Unlock()
+	got.awaitFrames(t, n)
+}
+
 func (got *receivedTrack) awaitFrames(t testing.TB, n int) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)

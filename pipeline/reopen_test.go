@@ -205,24 +205,6 @@ func TestSourceLost(t *testing.T) {
 	}
 }
 
-// logged collects a log.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
-}
-
 // TestSourceLostOften: 50 losses with a few failed attempts each hold nothing,
 // and each says one line when it comes and one when it goes.
 func TestSourceLostOften(t *testing.T) {
@@ -371,12 +353,6 @@ func TestParsePictureFormat(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", caps, got, want)
 		}
 	}
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // TestHangingSource: what hangs while it is opened is waited for, and stopped as

@@ -211,6 +211,8 @@ type Subscription struct {
 	queue   []Frame
 	bytes   int
 	waiting bool // for a keyframe; all other frames are dropped
+	started bool // it has had its first keyframe
+	lost    int
 	closed  bool
 }
 
@@ -240,6 +242,13 @@ func (s *Subscription) Next(ctx context.Context) (Frame, error) {
 	}
 }
 
+// Lost is how many frames the subscriber was too slow for.
+func (s *Subscription) Lost() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
+}
+
 // Close ends the subscription. It may be called twice, and while another
 // goroutine waits in Next.
 func (s *Subscription) Close() {
@@ -261,7 +270,7 @@ func (s *Subscription) start(group []Frame) {
 		}
 		s.append(f)
 	}
-	s.waiting = false
+	s.waiting, s.started = false, true
 }
 
 // enqueue adds a frame, and says whether the subscriber needs a keyframe to go on.
@@ -269,9 +278,12 @@ func (s *Subscription) enqueue(f Frame) (needsKeyframe bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting && !f.Keyframe {
+		if s.started {
+			s.lost++
+		}
 		return false // asked for when the wait began
 	}
-	s.waiting = false
+	s.waiting, s.started = false, true
 	s.append(f)
 	if len(s.queue) <= maxQueuedFrames && s.bytes <= maxQueuedBytes {
 		return false
@@ -305,6 +317,7 @@ func (s *Subscription) skip() (needsKeyframe bool) {
 
 // keep needs s.mu.
 func (s *Subscription) keep(frames []Frame) {
+	s.lost += len(s.queue) - len(frames)
 	s.queue = append([]Frame(nil), frames...)
 	s.bytes = 0
 	for _, f := range s.queue {

@@ -176,6 +176,9 @@ func TestTrackSkipsWholeGroups(t *testing.T) {
 		source.publish(true)
 		source.publishDeltas(1)
 		checkFrames(t, take(t, slow), maxQueuedFrames+2, maxQueuedFrames+3)
+		if slow.Lost() != maxQueuedFrames+2 || fast.Lost() != 0 {
+			t.Errorf("%d and %d frames are said to be lost, want %d and none", slow.Lost(), fast.Lost(), maxQueuedFrames+2)
+		}
 		checkFrames(t, take(t, fast), maxQueuedFrames+1, maxQueuedFrames+3)
 	})
 }
