@@ -80,6 +80,7 @@ func TestCommands(t *testing.T) {
 		return
 	}
 	w := newWorld(t)
+	t.Run("flags", w.checkFlags)
 	done := map[string]bool{"make build": true}
 	for _, page := range Pages(t) {
 		for _, block := range page.Blocks() {

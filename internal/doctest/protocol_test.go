@@ -12,8 +12,14 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// sources gives the code of a folder, without its tests.
+// sources gives the code of the files of a pattern, without tests.
 func sources(t *testing.T, pattern string) string {
+	t.Helper()
+	return read(t, pattern, false)
+}
+
+// read gives the tests of a pattern, or what is none.
+func read(t *testing.T, pattern string, tests bool) string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(Root, pattern))
 	if err != nil || len(paths) == 0 {
@@ -21,7 +27,7 @@ func sources(t *testing.T, pattern string) string {
 	}
 	var all strings.Builder
 	for _, path := range paths {
-		if strings.HasSuffix(path, "_test.go") {
+		if strings.HasSuffix(path, "_test.go") != tests {
 			continue
 		}
 		text, err := os.ReadFile(path)
