@@ -34,6 +34,9 @@ test_packages = chromium firefox-esr gstreamer1.0-tools gstreamer1.0-plugins-bas
 # For make test-container, beside those of the tests.
 container_packages = buildah podman podman-compose runc mmdebstrap netavark aardvark-dns iptables
 
+# For make test-camera, beside those of the tests.
+camera_packages = qemu-system-x86
+
 # install names the packages of a list that are not there, and installs them.
 define install
 @$(GO) version >/dev/null || { echo 'Go 1.26 or newer is needed: https://go.dev/dl/' >&2; exit 1; }
@@ -49,7 +52,7 @@ $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-re
 { echo "Could not install them. As root: apt-get install$$missing" >&2; exit 1; }
 endef
 
-.PHONY: help run build test test-container bench deps test-deps container-deps lint fuzz
+.PHONY: help run build test test-container test-camera bench deps test-deps container-deps camera-deps lint fuzz
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -67,6 +70,11 @@ test: deps test-deps lint fuzz ## check and test everything
 test-container: deps test-deps ## build the container images and run them
 	@[ "$$GSTPEER_SKIP_CONTAINERS" = 1 ] || $(MAKE) container-deps
 	GSTPEER_TEST_CONTAINERS=1 GSTPEER_REQUIRE_BROWSER=1 $(GO) test -race -count=1 -v -timeout 30m ./deploy/containertest
+
+# Skipped, and only then, with GSTPEER_SKIP_CAMERA=1.
+test-camera: deps test-deps ## stream a V4L2 camera, in a virtual machine
+	@[ "$$GSTPEER_SKIP_CAMERA" = 1 ] || $(MAKE) camera-deps
+	GSTPEER_TEST_CAMERA=1 GSTPEER_REQUIRE_BROWSER=1 $(GO) test -race -count=1 -v -timeout 10m ./internal/cameratest/...
 
 bench: deps ## measure
 	$(GO) test -run '^$$' -bench . ./...
@@ -95,3 +103,6 @@ test-deps: ## install what the tests need in addition
 
 container-deps: ## install what building and running containers needs
 	$(call install,$(container_packages))
+
+camera-deps: ## install what running a virtual machine needs
+	$(call install,$(camera_packages))

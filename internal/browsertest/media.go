@@ -55,3 +55,35 @@ func (b *Tab) AwaitSound(uid string) Inbound {
 	b.Eventually(inbound(uid, "audio") + fmt.Sprintf(`.then(({totalAudioEnergy}) => totalAudioEnergy > %g)`, before))
 	return b.Inbound(uid, "audio")
 }
+
+// How bright a picture is, on average: a slate is dark, and a camera's must be
+// brighter for its loss to be seen.
+const (
+	slateOrDarker     = 30
+	pictureOrBrighter = 40
+)
+
+// brightness is an expression for the mean of what the page shows of a sender, -1
+// before the first picture.
+func brightness(uid string) string {
+	return fmt.Sprintf(`(() => {
+		const canvas = new OffscreenCanvas(64, 36), context = canvas.getContext('2d');
+		const video = document.querySelector('[data-uid=%q] video');
+		if (!video?.videoWidth) return -1;
+		context.drawImage(video, 0, 0, 64, 36);
+		const {data} = context.getImageData(0, 0, 64, 36);
+		return data.reduce((sum, value) => sum + value, 0) / data.length - 255 / 4; // without the alpha
+	})()`, uid)
+}
+
+// AwaitPicture waits until the page shows a peer's picture, which is not a slate.
+func (b *Tab) AwaitPicture(uid string) {
+	b.t.Helper()
+	b.Eventually(fmt.Sprintf("%s > %d", brightness(uid), pictureOrBrighter))
+}
+
+// AwaitSlate waits until the page shows a slate in the place of a peer's picture.
+func (b *Tab) AwaitSlate(uid string) {
+	b.t.Helper()
+	b.Eventually(fmt.Sprintf("(brightness => brightness >= 0 && brightness < %d)(%s)", slateOrDarker, brightness(uid)))
+}

@@ -1,0 +1,100 @@
+package cameratest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gstpeer/gstpeer/internal/browsertest"
+	"github.com/gstpeer/gstpeer/server"
+)
+
+const (
+	program = WorkDirectory + "/gstpeer"
+	camera  = "v4l2:/dev/video0"
+
+	// enoughFrames are a second or two.
+	enoughFrames = 15
+)
+
+func TestMain(m *testing.M) { os.Exit(browsertest.Main(m)) }
+
+// TestCamera lists a camera, watches it in a browser and unplugs it, by taking it
+// from its driver.
+func TestCamera(t *testing.T) {
+	m := boot(t)
+	m.plug()
+	m.isListed()
+	relay := startRelay(t)
+	start := time.Now()
+	peer := m.begin(user(program, "--server", fmt.Sprintf("ws://%s:%d", HostAddress, relay.Port), "--room", "demo", "--name", "cam",
+		"--video", camera, "--width", "320", "--height", "180", "--frame-rate", "10"))
+	b := browsertest.Open(t, fmt.Sprintf("http://%s/?room=demo", relay))
+	b.AwaitPicture("cam")
+	b.AwaitFrames("cam", enoughFrames)
+	t.Logf("watched after %s", time.Since(start).Round(time.Second))
+
+	m.unplug()
+	b.AwaitSlate("cam")
+	b.AwaitFrames("cam", enoughFrames)
+	m.shell("kill -TERM $(pidof gstpeer)")
+	result := peer.wait()
+	if result.Code != 0 {
+		t.Errorf("after SIGTERM: exit code %d, want 0", result.Code)
+	}
+	if n := strings.Count(result.Output, "source lost"); n != 1 {
+		t.Errorf("%d lines of the log say that the source is lost, want 1", n)
+	}
+	if strings.Contains(result.Output, "DATA RACE") {
+		t.Error("gstpeer has a data race")
+	}
+}
+
+// isListed holds that gstpeer devices names the camera, and how to use it.
+func (m *machine) isListed() {
+	m.t.Helper()
+	listed := m.run(user(program, "devices"))
+	if want := "--video " + camera + "\n"; listed.Code != 0 || !strings.HasPrefix(listed.Output, "camera ") || !strings.HasSuffix(listed.Output, want) {
+		m.t.Errorf("gstpeer devices: exit code %d, %q, want a camera with %q", listed.Code, listed.Output, want)
+	}
+}
+
+// plug does what udev does when a camera comes.
+func (m *machine) plug() {
+	m.t.Helper()
+	m.shell("chgrp video /dev/video0 && chmod 660 /dev/video0")
+}
+
+const driver = "/sys/bus/platform/drivers/vivid/"
+
+func (m *machine) unplug() {
+	m.t.Helper()
+	m.shell("echo vivid.0 >" + driver + "unbind && test ! -e /dev/video0")
+}
+
+// startRelay runs a relay until the test ends.
+func startRelay(t *testing.T) *net.TCPAddr {
+	t.Helper()
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay, err := server.New(server.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- relay.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("relay: %v", err)
+		}
+	})
+	return listener.Addr().(*net.TCPAddr)
+}
