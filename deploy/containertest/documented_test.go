@@ -1,0 +1,180 @@
+package containertest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gstpeer/gstpeer/internal/doctest"
+)
+
+// documented says of all commands of the pages for a container engine what tests
+// them, the first one that matches: TestDocumentedContainers if it is nothing else.
+var documented = []struct{ command, by string }{
+	{`^docker build `, "TestImages builds both targets"},
+	{`docker compose up`, "TestCompose"},
+	{`--device /dev/video0 `, "nothing here: there is no camera"},
+	{`^docker (exec gstpeer|run --rm|stop)`, ""},
+}
+
+// containerCommands are those of the pages, and of none that nothing tests.
+func containerCommands(t *testing.T) (run []string) {
+	t.Helper()
+	for _, page := range doctest.Pages(t) {
+		for _, block := range page.Blocks() {
+			for _, command := range block.Commands {
+				if !regexp.MustCompile(`^(\w+=.* )?docker `).MatchString(command) {
+					continue
+				}
+				by, known := testOf(command)
+				switch {
+				case !known:
+					t.Errorf("%s:%d: %q: say in the list what tests it", block.Page, block.Line, command)
+				case by == "":
+					run = append(run, command)
+				}
+			}
+		}
+	}
+	return run
+}
+
+func testOf(command string) (by string, known bool) {
+	for _, d := range documented {
+		if regexp.MustCompile(d.command).MatchString(command) {
+			return d.by, true
+		}
+	}
+	return "", false
+}
+
+// TestDocumented needs no engine.
+func TestDocumented(t *testing.T) { containerCommands(t) }
+
+// engineCommand is podman under the name of the pages. It notes which container
+// it runs, on ports that are free.
+const engineCommand = `#!/bin/sh
+case "$1" in
+run) shift; exec podman run --cidfile "$CONTAINER" --health-interval=disable "$@" ;;
+*) exec podman "$@" ;;
+esac
+`
+
+// TestDocumentedContainers runs the containers of the pages, and in the first one
+// with a name what they say to run in it, and stops them.
+func TestDocumentedContainers(t *testing.T) {
+	commands := containerCommands(t)
+	e := newBuiltEngine(t)
+	dir := t.TempDir()
+	for _, err := range []error{
+		os.WriteFile(filepath.Join(dir, "docker"), []byte(engineCommand), 0o755),
+		os.Mkdir(filepath.Join(dir, "recordings"), 0o755),
+		os.Mkdir(filepath.Join(dir, "tls"), 0o755),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.must(t, "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=relay.example",
+		"-keyout", filepath.Join(dir, "tls", "key.pem"), "-out", filepath.Join(dir, "tls", "cert.pem"))
+	if err := os.Chmod(filepath.Join(dir, "tls", "key.pem"), 0o644); err != nil { // for the user of the container
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.podman(t, "volume", "rm", "--force", "gstpeer") })
+	var inside []string
+	for _, command := range commands {
+		if strings.HasPrefix(command, "docker exec ") {
+			inside = append(inside, command)
+		}
+	}
+	for i, command := range commands {
+		if strings.HasPrefix(command, "docker run ") {
+			t.Run(command, func(t *testing.T) {
+				d := documentedContainer{t: t, e: e, dir: dir, id: filepath.Join(dir, fmt.Sprint(i))}
+				d.run(command, inside)
+			})
+		}
+	}
+}
+
+// documentedContainer is one that a command of the pages runs.
+type documentedContainer struct {
+	t       *testing.T
+	e       *engine
+	dir, id string // the file with its id
+
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+func (d *documentedContainer) Write(text []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.said.Write(text)
+}
+
+func (d *documentedContainer) output() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.said.String()
+}
+
+func (d *documentedContainer) shell(command string) *exec.Cmd {
+	shell := exec.Command("sh", "-c", command)
+	shell.Dir = d.dir
+	shell.Env = append(d.e.environment, "PATH="+d.dir+":"+os.Getenv("PATH"), "CONTAINER="+d.id)
+	return shell
+}
+
+// run runs the container until it has said where its page is.
+func (d *documentedContainer) run(command string, inside []string) {
+	free := strings.ReplaceAll(command, "-p 8443:8443", "-p 127.0.0.1::8443")
+	shell := d.shell("exec " + strings.ReplaceAll(free, "/etc/ssl/relay", filepath.Join(d.dir, "tls")))
+	shell.Stdout, shell.Stderr, shell.WaitDelay = d, d, time.Second
+	if err := shell.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- shell.Wait() }()
+	d.t.Cleanup(func() {
+		if id, err := os.ReadFile(d.id); err == nil {
+			_, _ = d.e.try(patience, "podman", "rm", "--force", "--ignore", "--time", "0", strings.TrimSpace(string(id)))
+		}
+		if d.t.Failed() {
+			d.t.Logf("it says:\n%s", d.output())
+		}
+	})
+	await(d.t, func() error {
+		if regexp.MustCompile(`(?m)^(Open|The page is at) http`).MatchString(d.output()) {
+			return nil
+		}
+		return fmt.Errorf("%s: no page:\n%s", command, d.output())
+	})
+	if strings.Contains(command, "--name gstpeer ") {
+		for _, command := range inside {
+			if out, err := d.shell(command).CombinedOutput(); err != nil {
+				d.t.Errorf("%s: %v\n%s", command, err, out)
+			}
+		}
+	}
+	id, err := os.ReadFile(d.id)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.e.podman(d.t, "kill", "--signal", "TERM", strings.TrimSpace(string(id)))
+	select {
+	case err := <-ended:
+		if err != nil {
+			d.t.Errorf("after SIGTERM: %v", err)
+		}
+	case <-time.After(patience):
+		d.t.Fatal("it has not ended after SIGTERM")
+	}
+}
