@@ -10,11 +10,11 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
+	"github.com/gstpeer/gstpeer/internal/nettest"
 )
 
 // Tests of networks that fail run in processes of this test binary that have
@@ -37,45 +37,12 @@ const (
 	busy        = 3 * time.Second
 )
 
-// ownNetwork has a command run in a new network, and says why if that cannot be.
-func ownNetwork(command *exec.Cmd) *exec.Cmd {
-	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	if uid := os.Geteuid(); uid != 0 {
-		command.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: uid, Size: 1}}
-		command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
-	}
-	return command
-}
-
-// requireNetworks skips a test where it may not make networks, or fails in
-// continuous integration.
-func requireNetworks(t *testing.T) {
-	t.Helper()
-	text, err := ownNetwork(exec.Command("ip", "link", "add", "name", "wire", "type", "bridge")).CombinedOutput()
-	switch {
-	case err == nil:
-	case os.Getenv("CI") != "":
-		t.Fatalf("networks are required here: %v: %s", err, text)
-	default:
-		t.Skipf("no networks of its own, are you root and is iproute2 installed? %v: %s", err, text)
-	}
-}
-
 // startTest runs a test of this binary in a new network.
 func startTest(t *testing.T, name string, environment ...string) *program {
 	t.Helper()
-	command := ownNetwork(exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.v"))
+	command := nettest.Own(exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.v"), 0)
 	command.Env = append(os.Environ(), environment...)
 	return startProgram(t, command)
-}
-
-// ip runs iproute2.
-func ip(t *testing.T, arguments string) {
-	t.Helper()
-	if text, err := exec.Command("ip", strings.Fields(arguments)...).CombinedOutput(); err != nil {
-		t.Fatalf("ip %s: %v: %s", arguments, err, text)
-	}
 }
 
 // TestViewerCutOff cuts the network of one of two viewers. Its picture comes back
@@ -85,7 +52,7 @@ func TestViewerCutOff(t *testing.T) {
 		cutOff(t, os.Getenv(firstName))
 		return
 	}
-	requireNetworks(t)
+	nettest.Require(t, 0)
 	for _, first := range []string{"gstpeer", "viewer"} {
 		t.Run(first+" is there first", func(t *testing.T) {
 			t.Parallel()
@@ -104,7 +71,7 @@ func cutOff(t *testing.T, first string) {
 	relay, _ := startRelayAt(t, nearAddress+":0")
 	page := url.URL{Scheme: "http", Host: relay, Path: "/", RawQuery: "room=demo"}
 	far := startTest(t, "TestFarViewer", inNetwork+"=far", farPage+"="+page.String())
-	ip(t, fmt.Sprintf("link set far0 netns %d", far.command.Process.Pid))
+	nettest.IP(t, fmt.Sprintf("link set far0 netns %d", far.command.Process.Pid))
 	if first == "viewer" {
 		await(t, "page far away", func() bool { return strings.Contains(far.stdout.String(), "joined") })
 	}
@@ -112,14 +79,14 @@ func cutOff(t *testing.T, first string) {
 	v, picture := watch(t, "ws://"+relay+"/?role=viewer", "near")
 	await(t, "picture far away", func() bool { return decoded(far) >= enoughFrames })
 
-	ip(t, "link set near0 nomaster")
+	nettest.IP(t, "link set near0 nomaster")
 	time.Sleep(networkAway / 2)
 	cutAt := decoded(far)
 	time.Sleep(networkAway / 2)
 	if now := decoded(far); now != cutAt {
 		t.Fatalf("the network is not cut: %d more frames", now-cutAt)
 	}
-	ip(t, "link set near0 master wire")
+	nettest.IP(t, "link set near0 master wire")
 	mended := time.Now()
 	await(t, "picture far away", func() bool { return decoded(far) > cutAt })
 	back := time.Since(mended)
@@ -142,13 +109,13 @@ func cutOff(t *testing.T, first string) {
 // takes its address for a candidate.
 func makeNear(t *testing.T) {
 	t.Helper()
-	ip(t, "link set lo up")
-	ip(t, "link add name wire type bridge")
-	ip(t, "address add "+nearAddress+"/24 dev wire")
-	ip(t, "link add near0 type veth peer name far0")
-	ip(t, "link add idle0 type veth peer name idle1")
+	nettest.IP(t, "link set lo up")
+	nettest.IP(t, "link add name wire type bridge")
+	nettest.IP(t, "address add "+nearAddress+"/24 dev wire")
+	nettest.IP(t, "link add near0 type veth peer name far0")
+	nettest.IP(t, "link add idle0 type veth peer name idle1")
 	for _, device := range []string{"near0 master wire", "idle0 master wire", "idle1", "wire"} {
-		ip(t, "link set "+device+" up")
+		nettest.IP(t, "link set "+device+" up")
 	}
 	await(t, "bridge", func() bool {
 		wire, err := net.InterfaceByName("wire")
@@ -178,9 +145,9 @@ func TestFarViewer(t *testing.T) {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 	}()
 	await(t, "network", func() bool { _, err := net.InterfaceByName("far0"); return err == nil })
-	ip(t, "link set lo up")
-	ip(t, "address add "+farAddress+"/24 dev far0")
-	ip(t, "link set far0 up")
+	nettest.IP(t, "link set lo up")
+	nettest.IP(t, "address add "+farAddress+"/24 dev far0")
+	nettest.IP(t, "link set far0 up")
 	page := os.Getenv(farPage)
 	b := browsertest.Open(t, page)
 	b.Eventually(`document.body.dataset.relay === 'joined'`)

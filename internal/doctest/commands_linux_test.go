@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gstpeer/gstpeer/internal/nettest"
 )
 
 // outcome is what becomes of a command.
@@ -69,8 +71,8 @@ var ready = regexp.MustCompile(`(?m)^(?:Open|The page is at) (https?://\S+)$|^(?
 // TestCommands runs the commands of the pages as they are written.
 func TestCommands(t *testing.T) {
 	if os.Getenv(inWorld) == "" {
-		requireWorlds(t)
-		command := ownWorld(exec.Command(os.Args[0], "-test.run=^TestCommands$", "-test.v"))
+		nettest.Require(t, ownNamespaces)
+		command := nettest.Own(exec.Command(os.Args[0], "-test.run=^TestCommands$", "-test.v"), ownNamespaces)
 		command.Env = append(os.Environ(), inWorld+"=1")
 		text, err := command.CombinedOutput()
 		if err != nil {

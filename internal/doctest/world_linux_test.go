@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gstpeer/gstpeer/internal/nettest"
 	"github.com/gstpeer/gstpeer/internal/rtsptest"
 )
 
@@ -27,30 +28,8 @@ const (
 	names      = "127.0.0.1 localhost\n" + ownAddress + " " + ownName + " relay.example.org stun.example.org turn.example.org\n"
 )
 
-// ownWorld has a command run in networks, mounts and names of its own.
-func ownWorld(command *exec.Cmd) *exec.Cmd {
-	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS}
-	if uid := os.Geteuid(); uid != 0 {
-		command.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: uid, Size: 1}}
-		command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
-	}
-	return command
-}
-
-// requireWorlds skips a test where it may not make worlds, or fails in continuous
-// integration.
-func requireWorlds(t *testing.T) {
-	t.Helper()
-	text, err := ownWorld(exec.Command("ip", "link", "add", "eth0", "type", "veth")).CombinedOutput()
-	switch {
-	case err == nil:
-	case os.Getenv("CI") != "":
-		t.Fatalf("networks are required here: %v: %s", err, text)
-	default:
-		t.Skipf("no networks of its own, are you root and is iproute2 installed? %v: %s", err, text)
-	}
-}
+// ownNamespaces are what a world has of its own beside a network.
+const ownNamespaces = syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS
 
 // world is a machine as the pages speak of it: in a network of its own with all
 // ports free, with the names and the camera of the pages, and with a fresh
@@ -81,9 +60,7 @@ func (w *world) makeNetwork() {
 	for _, arguments := range []string{
 		"link set lo up", "link add eth0 type veth peer name wire", "address add " + ownAddress + "/24 dev eth0", "link set eth0 up", "link set wire up",
 	} {
-		if text, err := exec.Command("ip", strings.Fields(arguments)...).CombinedOutput(); err != nil {
-			w.t.Fatalf("ip %s: %v: %s", arguments, err, text)
-		}
+		nettest.IP(w.t, arguments)
 	}
 	hosts := filepath.Join(w.t.TempDir(), "hosts")
 	for _, err := range []error{
