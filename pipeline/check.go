@@ -10,11 +10,10 @@ const (
 	// checkInterval is how often a peer looks how its remote is.
 	checkInterval = 2 * time.Second
 	// silenceLimit is how long a remote may be silent, or report that nothing
-	// arrives, until its media is taken for lost. Reports (RTCP) come every few
-	// seconds whatever is sent.
+	// arrives, until its media is taken for lost.
 	silenceLimit = 10 * time.Second
 	// graceLimit is the same for a remote whose turn it is to offer anew, which
-	// may come back by itself.
+	// may come back by itself, and for one that is heard but reports nothing.
 	graceLimit = 25 * time.Second
 )
 
@@ -33,16 +32,24 @@ func (p *Peer) check() error {
 		return err
 	}
 	now := time.Now()
-	p.progress.note(stats, now)
 	p.report(stats, now)
-	silence := max(now.Sub(time.UnixMilli(p.heard.Load())), now.Sub(p.progress.at))
+	if sent := p.sentPackets(stats); sent != p.sent {
+		p.sent = sent
+	} else {
+		p.receptions.pause(now)
+	}
+	silence := now.Sub(time.UnixMilli(p.heard.Load()))
+	standstill := p.receptions.standstill(now, graceLimit)
 	limit := graceLimit
 	if p.offers {
 		limit = silenceLimit
 	}
-	p.flows.Store(p.state == stateConnected && silence < silenceLimit)
+	p.flows.Store(p.state == stateConnected && max(silence, standstill) < silenceLimit)
 	if silence >= limit {
 		return fmt.Errorf("%w: nothing heard for %s", ErrMediaLost, silence.Round(time.Second))
+	}
+	if standstill >= limit {
+		return fmt.Errorf("%w: the remote is heard, but nothing that is sent has arrived there for %s", ErrMediaLost, standstill.Round(time.Second))
 	}
 	return nil
 }
@@ -57,22 +64,13 @@ func (p *Peer) active() bool {
 	return false
 }
 
-// note takes a report. It is progress when nothing was sent since the last one,
-// or when some of it has arrived.
-func (g *progress) note(stats statistics, now time.Time) {
-	var sent, received uint64
-	for _, entry := range stats {
-		switch entry["type"] {
-		case "outbound-rtp":
-			sent += entry.number("packets-sent")
-		case "remote-inbound-rtp":
-			received += entry.number("gst-rtpsource-stats.rb-exthighestseq")
+func (p *Peer) sentPackets(stats statistics) (n uint64) {
+	for _, line := range p.mlines {
+		if line.sends {
+			n += stats.outbound(line).number("packets-sent")
 		}
 	}
-	if g.at.IsZero() || sent == g.sent || received != g.received {
-		g.at = now
-	}
-	g.sent, g.received = sent, received
+	return n
 }
 
 // candidateTypes are the types of ICE candidates of one side.

@@ -85,6 +85,8 @@ type Peer struct {
 	heard     atomic.Int64           // the last sign of life, in Unix milliseconds
 	routes    atomic.Pointer[routes] // where frames go that come in; set by loop
 	textBytes atomic.Int64           // in texts
+	// receptions are what the remote says about what it is sent.
+	receptions receptions
 	// iceConnected: there is a way to the remote; DTLS comes after it.
 	iceConnected atomic.Bool
 
@@ -107,7 +109,7 @@ type Peer struct {
 	found                  candidateTypes // of the remote's
 	feeding                sync.WaitGroup
 	receivers              []receiver
-	progress               progress
+	sent                   uint64  // packets, at the last check
 	unsent                 *string // the text that the channel did not take yet
 	sentTexts              int
 	heardTexts, heardBytes int // since textLogged
@@ -351,6 +353,7 @@ func (p *Peer) play() error {
 // send begins to send a track on an m-line.
 func (p *Peer) send(m *mline) error {
 	if m.feed == nil {
+		p.receptions.expect(m.ssrc)
 		feed, err := p.bin.newFeed(m.index, m.codec, m.payload, m.ssrc)
 		if err != nil {
 			return err
@@ -419,6 +422,8 @@ func (p *Peer) onICEState(gathered, connected bool) {
 func (p *Peer) onKeyframeWanted() { p.post(p.requestKeyframe) }
 
 func (p *Peer) onHeard() { p.heard.Store(time.Now().UnixMilli()) }
+
+func (p *Peer) onReception(ssrc uint32, r reception) { p.receptions.note(ssrc, r, time.Now()) }
 
 func (p *Peer) onError(element string, err error) {
 	reason := ErrConnectionFailed

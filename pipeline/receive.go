@@ -198,9 +198,3 @@ func (p *Peer) change(from *route, codec *Codec) {
 	m.source.settled = time.Now().Add(codecInterval)
 	p.route()
 }
-
-// progress is how far the receivers of what we send have come.
-type progress struct {
-	sent, received uint64 // packets; the highest sequence numbers that were reported
-	at             time.Time
-}

@@ -103,7 +103,7 @@ func (p *Peer) report(stats statistics, now time.Time) {
 	m.report.LocalCandidate, m.report.RemoteCandidate = stats.candidateTypes()
 	for _, line := range p.mlines {
 		if line.sends && line.codec != nil {
-			m.add(stats.sent(line), &line.sent)
+			m.add(stats.sent(line, p.receptions.get(line.ssrc)), &line.sent)
 		}
 		if line.receives {
 			m.add(stats.received(line, p.pipeline.config), &line.received)
@@ -129,18 +129,21 @@ func (s *StreamReport) rate(before StreamReport, elapsed time.Duration) {
 	}
 }
 
-// sent is what the statistics say about what an m-line sends.
-func (s statistics) sent(m *mline) StreamReport {
-	out := s[fmt.Sprintf("rtp-outbound-stream-stats_%d", m.ssrc)]
-	theirs := s[fmt.Sprintf("rtp-remote-inbound-stream-stats_%d", m.ssrc)]
+func (s statistics) outbound(m *mline) statsEntry {
+	return s[fmt.Sprintf("rtp-outbound-stream-stats_%d", m.ssrc)]
+}
+
+// sent is what the statistics and the remote say about what an m-line sends.
+func (s statistics) sent(m *mline, theirs reception) StreamReport {
+	out := s.outbound(m)
 	jitter := time.Duration(0)
 	if rate := out.number("gst-rtpsource-stats.clock-rate"); rate > 0 {
-		jitter = time.Duration(theirs.number("gst-rtpsource-stats.rb-jitter")) * time.Second / time.Duration(rate)
+		jitter = time.Duration(theirs.jitter) * time.Second / time.Duration(rate)
 	}
 	return StreamReport{
 		MLine: m.index, Kind: m.kind, Codec: m.codec.Name, Sent: true,
 		Packets: out.number("packets-sent"), Bytes: out.number("bytes-sent"),
-		Lost: theirs.signed("packets-lost"), RoundTrip: theirs.seconds("round-trip-time"), Jitter: jitter,
+		Lost: int64(theirs.lost), RoundTrip: theirs.roundTrip, Jitter: jitter,
 		NACKs: out.number("nack-count"), PLIs: out.number("pli-count"), FIRs: out.number("fir-count"),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,17 +17,21 @@ import (
 // cuttableConn is a network that can fail without a word.
 type cuttableConn struct {
 	net.PacketConn
-	cut atomic.Bool
+	cut      atomic.Bool
+	cutMedia atomic.Bool // what comes in; the rest passes
 }
 
 func (c *cuttableConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
 		n, from, err := c.PacketConn.ReadFrom(b)
-		if err != nil || !c.cut.Load() {
+		if err != nil || !c.cut.Load() && !(c.cutMedia.Load() && n > 1 && isMedia(b)) {
 			return n, from, err
 		}
 	}
 }
+
+// isMedia tells RTP from all else that comes on the same port (RFC 7983, RFC 5761).
+func isMedia(packet []byte) bool { return packet[0]>>6 == 2 && (packet[1] < 192 || packet[1] > 223) }
 
 func (c *cuttableConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	if c.cut.Load() {
@@ -112,6 +117,37 @@ func TestMediaComesBack(t *testing.T) {
 	again := newRemote(t, board, p, "viewer") // takes the next offer, as a page does with a new RTCPeerConnection
 	defer again.close()
 	again.awaitTrack().awaitFrames(t, 10)
+}
+
+// firstEnd is an observer that hears why a peer ended.
+type firstEnd struct {
+	unobserved
+	reason chan error // with room for one
+}
+
+func (o firstEnd) Ended(reason error) {
+	select {
+	case o.reason <- reason:
+	default:
+	}
+}
+
+// TestNothingArrives: to a remote that is heard, and says that nothing arrives,
+// we offer again.
+func TestNothingArrives(t *testing.T) {
+	o := firstEnd{reason: make(chan error, 1)}
+	p, board := openTest(t, func(c *Config) { c.Observer = o })
+	r, network := newCuttable(t, board, p, "viewer")
+	defer r.close()
+	p.Offer("viewer")
+	r.awaitTrack().awaitFrames(t, 30)
+	network.cutMedia.Store(true)
+	again := newRemote(t, board, p, "viewer")
+	defer again.close()
+	again.awaitTrack().awaitFrames(t, 10)
+	if reason := <-o.reason; !strings.Contains(reason.Error(), "the remote is heard, but nothing") {
+		t.Errorf("got %q", reason)
+	}
 }
 
 // TestLateAnswer: a remote that was out of reach for so long that its answer

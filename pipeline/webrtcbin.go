@@ -1,7 +1,7 @@
 package pipeline
 
 /*
-#cgo pkg-config: gstreamer-1.0 gstreamer-app-1.0 gstreamer-sdp-1.0
+#cgo pkg-config: gstreamer-1.0 gstreamer-app-1.0 gstreamer-rtp-1.0 gstreamer-sdp-1.0
 #include <stdlib.h>
 #include "webrtcbin.h"
 */
@@ -58,6 +58,7 @@ type webrtcbinOwner interface {
 	onText(string)
 	onChannelOpen()
 	onHeard()
+	onReception(ssrc uint32, r reception)
 	// onError tells what kind of element has failed, and why.
 	onError(element string, err error)
 }
@@ -375,6 +376,14 @@ func goChannelOpen(handle C.uintptr_t) { ownerOf(handle).onChannelOpen() }
 
 //export goHeard
 func goHeard(handle C.uintptr_t) { ownerOf(handle).onHeard() }
+
+//export goReception
+func goReception(handle C.uintptr_t, ssrc, highest C.uint32_t, lost C.int32_t, jitter, lastReport, delay C.uint32_t) {
+	ownerOf(handle).onReception(uint32(ssrc), reception{
+		highest: uint32(highest), lost: int32(lost), jitter: uint32(jitter),
+		roundTrip: roundTrip(time.Now(), uint32(lastReport), uint32(delay)),
+	})
+}
 
 //export goPeerError
 func goPeerError(handle C.uintptr_t, element, message *C.char) {

@@ -4,9 +4,14 @@
 
 #include <string.h>
 #include <gst/app/gstappsink.h>
+#include <gst/rtp/gstrtcpbuffer.h>
 #include "_cgo_export.h"
 
 #define RTP_HEADER_SIZE 12
+
+/* How often we report, about: browsers do so every second. GStreamer's five
+ * become fifteen while packets are lost, as each NACK puts the report off. */
+#define REPORT_INTERVAL ((guint64) GST_SECOND)
 
 static gboolean
 is_accepted (Owner * owner, const guint8 header[RTP_HEADER_SIZE])
@@ -68,6 +73,55 @@ note_life (GstPad * pad, GstPadProbeInfo * info, gpointer owner)
 }
 
 static void
+tell_receptions (Owner * owner, GstRTCPPacket * packet)
+{
+  GstRTCPType type = gst_rtcp_packet_get_type (packet);
+
+  if (type != GST_RTCP_TYPE_SR && type != GST_RTCP_TYPE_RR)
+    return;
+  for (guint i = 0; i < gst_rtcp_packet_get_rb_count (packet); i++) {
+    guint32 ssrc, highest, jitter, last_report, delay;
+    guint8 fraction_lost;
+    gint32 lost;
+
+    gst_rtcp_packet_get_rb (packet, i, &ssrc, &fraction_lost, &lost, &highest,
+        &jitter, &last_report, &delay);
+    goReception (owner->handle, ssrc, highest, lost, jitter, last_report,
+        delay);
+  }
+}
+
+static gboolean
+read_reports (GstBuffer ** buffer, guint index, gpointer owner)
+{
+  GstRTCPBuffer rtcp = GST_RTCP_BUFFER_INIT;
+  GstRTCPPacket packet;
+
+  if (gst_rtcp_buffer_validate_reduced (*buffer)
+      && gst_rtcp_buffer_map (*buffer, GST_MAP_READ, &rtcp)) {
+    if (gst_rtcp_buffer_get_first_packet (&rtcp, &packet))
+      do
+        tell_receptions (owner, &packet);
+      while (gst_rtcp_packet_move_to_next (&packet));
+    gst_rtcp_buffer_unmap (&rtcp);
+  }
+  return TRUE;
+}
+
+static GstPadProbeReturn
+note_reports (GstPad * pad, GstPadProbeInfo * info, gpointer owner)
+{
+  GstBuffer *buffer = GST_PAD_PROBE_INFO_BUFFER (info);
+
+  if (info->type & GST_PAD_PROBE_TYPE_BUFFER_LIST)
+    gst_buffer_list_foreach (GST_PAD_PROBE_INFO_BUFFER_LIST (info),
+        read_reports, owner);
+  else
+    read_reports (&buffer, 0, owner);
+  return GST_PAD_PROBE_OK;
+}
+
+static void
 add_probe (Owner * owner, GstElement * element, const char *name,
     GstPadProbeCallback callback)
 {
@@ -86,11 +140,15 @@ on_element_added (GstBin * webrtcbin, GstBin * bin, GstElement * element,
     gpointer owner)
 {
   GstElementFactory *factory = gst_element_get_factory (element);
+  const char *kind = factory ? GST_OBJECT_NAME (factory) : "";
 
-  if (!factory || strcmp (GST_OBJECT_NAME (factory), "dtlssrtpdec") != 0)
-    return;
-  add_probe (owner, element, "rtp_src", filter_media);
-  add_probe (owner, element, "sink", note_life);
+  if (strcmp (kind, "rtpsession") == 0) {
+    g_object_set (element, "rtcp-min-interval", REPORT_INTERVAL, NULL);
+  } else if (strcmp (kind, "dtlssrtpdec") == 0) {
+    add_probe (owner, element, "rtp_src", filter_media);
+    add_probe (owner, element, "rtcp_src", note_reports);
+    add_probe (owner, element, "sink", note_life);
+  }
 }
 
 /* One stream of media that comes in, up to the appsink. */
