@@ -122,7 +122,7 @@ func (c *capture) play(ctx context.Context) error {
 	if err := startPipeline(c.log, c.spec.name, pipeline); err != nil {
 		return err
 	}
-	defer stopPipeline(c.log, c.spec.name, pipeline)
+	defer c.stop(pipeline)
 	workers.Go(func() { watchBus(playing, bus, cancel) })
 	for {
 		err := c.playOnce(playing, pipeline)
@@ -136,6 +136,16 @@ func (c *capture) play(ctx context.Context) error {
 			c.lose(ctx, err) // before the pipeline is stopped, which may take long
 		}
 		return err
+	}
+}
+
+// stop stops the source, so that it can be opened again.
+func (c *capture) stop(pipeline *gst.Pipeline) {
+	if !stopPipeline(c.log, c.spec.name, pipeline) {
+		return
+	}
+	if err := letGoOfCameras(); err != nil {
+		c.log.Warn("a camera that was unplugged may come back under another name", "source", c.spec.name, "error", err)
 	}
 }
 

@@ -180,9 +180,11 @@ func startPipeline(log *slog.Logger, what string, pipeline *gst.Pipeline) error 
 }
 
 // stopPipeline ends a pipeline, and with it every wait in it. It releases it
-// unless it hangs.
-func stopPipeline(log *slog.Logger, what string, pipeline *gst.Pipeline) {
-	if _, inTime := tryWithin(log, what, stopTimeout, func() { _ = pipeline.SetState(gst.StateNull) }); inTime {
+// unless it hangs, and says whether it did.
+func stopPipeline(log *slog.Logger, what string, pipeline *gst.Pipeline) bool {
+	_, inTime := tryWithin(log, what, stopTimeout, func() { _ = pipeline.SetState(gst.StateNull) })
+	if inTime {
 		release(pipeline.Object)
 	}
+	return inTime
 }
