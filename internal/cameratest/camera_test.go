@@ -23,11 +23,11 @@ const (
 
 func TestMain(m *testing.M) { os.Exit(browsertest.Main(m)) }
 
-// TestCamera lists a camera, watches it in a browser and unplugs it, by taking it
-// from its driver.
+// TestCamera lists a camera and watches it in a browser. It unplugs it, by taking
+// it from its driver, and plugs it in again.
 func TestCamera(t *testing.T) {
 	m := boot(t)
-	m.plug()
+	m.admit()
 	m.isListed()
 	relay := startRelay(t)
 	start := time.Now()
@@ -41,13 +41,18 @@ func TestCamera(t *testing.T) {
 	m.unplug()
 	b.AwaitSlate("cam")
 	b.AwaitFrames("cam", enoughFrames)
+	m.plug()
+	b.AwaitPicture("cam")
+	b.AwaitFrames("cam", enoughFrames)
 	m.shell("kill -TERM $(pidof gstpeer)")
 	result := peer.wait()
 	if result.Code != 0 {
 		t.Errorf("after SIGTERM: exit code %d, want 0", result.Code)
 	}
-	if n := strings.Count(result.Output, "source lost"); n != 1 {
-		t.Errorf("%d lines of the log say that the source is lost, want 1", n)
+	for _, line := range []string{"source lost", "source back"} {
+		if n := strings.Count(result.Output, line); n != 1 {
+			t.Errorf("%d lines of the log say %q, want 1", n, line)
+		}
 	}
 	if strings.Contains(result.Output, "DATA RACE") {
 		t.Error("gstpeer has a data race")
@@ -63,17 +68,25 @@ func (m *machine) isListed() {
 	}
 }
 
-// plug does what udev does when a camera comes.
-func (m *machine) plug() {
-	m.t.Helper()
-	m.shell("chgrp video /dev/video0 && chmod 660 /dev/video0")
-}
-
 const driver = "/sys/bus/platform/drivers/vivid/"
 
+// unplug takes the camera from its driver.
 func (m *machine) unplug() {
 	m.t.Helper()
 	m.shell("echo vivid.0 >" + driver + "unbind && test ! -e /dev/video0")
+}
+
+// plug gives the camera to its driver again.
+func (m *machine) plug() {
+	m.t.Helper()
+	m.shell("echo vivid.0 >" + driver + "bind")
+	m.admit()
+}
+
+// admit does what udev does when a camera has come.
+func (m *machine) admit() {
+	m.t.Helper()
+	m.shell("chgrp video /dev/video0 && chmod 660 /dev/video0")
 }
 
 // startRelay runs a relay until the test ends.
