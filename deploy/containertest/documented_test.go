@@ -19,6 +19,7 @@ import (
 // them, the first one that matches: TestDocumentedContainers if it is nothing else.
 var documented = []struct{ command, by string }{
 	{`^docker build `, "TestImages builds both targets"},
+	{`^docker push `, "nothing: it publishes a release"},
 	{`docker compose up`, "TestCompose"},
 	{`--device /dev/video0 `, "nothing here: there is no camera"},
 	{`^docker (exec gstpeer|run --rm|stop)`, ""},

@@ -42,7 +42,7 @@ var outcomes = []struct {
 	{`^make run`, outcome{serves: true}},
 	{`^make build$`, outcome{}},
 	{`^make help$`, outcome{}},
-	{`^make [a-z-]+$`, outcome{unless: "it runs tests or measures: TestMake looks for the target"}},
+	{`^make [a-z -]+$`, outcome{unless: "it runs tests or measures: TestMake looks for the targets"}},
 	{`^go (test|run) `, outcome{unless: "it runs tests or measures: TestGo looks for them"}},
 	{`^CGO_ENABLED=0 go build `, outcome{}},
 	{`^\./bin/gstpeer(-server)? (devices|doctor|health|token|version|--help)`, outcome{}},
@@ -53,6 +53,7 @@ var outcomes = []struct {
 	{`^\./bin/gstpeer-server `, outcome{serves: true}},
 	{`^turnserver `, outcome{serves: true, at: ownAddress + ":3478"}},
 	{`^(\w+=.* )?docker (build|compose|exec|run|stop)\b`, outcome{unless: "deploy/containertest runs it, with podman"}},
+	{`^(git|docker) (checkout|push|tag) `, outcome{unless: "it publishes a release"}},
 	{`^sudo `, outcome{unless: "it installs on this machine: deploy/containertest has systemd in a container"}},
 }
 

@@ -51,7 +51,7 @@ type Block struct {
 }
 
 var (
-	fence      = regexp.MustCompile("^```(\\w*)$")
+	fence      = regexp.MustCompile("^ *```(\\w*)$")
 	inlineCode = regexp.MustCompile("`([^`]+)`")
 	// inlineCommand is what is run as it stands, with a program of the project or of
 	// a container engine.
