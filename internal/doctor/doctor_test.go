@@ -30,14 +30,18 @@ func TestAddressesOfThisMachine(t *testing.T) {
 		{own: "127.0.0.1 192.168.1.20 fd00::2", want: `^ok +addresses: 192.168.1.20, fd00::2$`},
 		{own: "172.17.0.2", want: `^warning +addresses: 172.17.0.2, of a container.*--udp-ports.*--announce-ip`},
 		{own: "172.17.0.1 192.168.1.20", want: `^ok `},
-		{own: "10.88.0.3", container: true, want: `^warning .*of a container`},
-		{own: "10.88.0.3", want: `^ok `},
-		{own: "203.0.113.7", container: true, want: `^ok `}, // of the host's network
-		{own: "172.17.0.2", container: true, announced: "203.0.113.7", want: `^ok +addresses: 172.17.0.2, announced as 203.0.113.7$`},
+		{own: "veth:10.88.0.3", container: true, want: `^warning +addresses: 10.88.0.3, of a container`},
+		{own: "veth:10.88.0.3", want: `^ok `},
+		{own: "192.168.1.20", container: true, want: `^ok +addresses: 192.168.1.20$`},            // in the host's network,
+		{own: "172.17.0.1 192.168.1.20", container: true, want: `^ok `},                          // with the bridge of others
+		{own: "veth:10.88.0.3 192.168.1.20", container: true, want: `^ok +addresses: 10.88.0.3`}, // in a second network
+		{own: "veth:203.0.113.7", container: true, want: `^ok `},
+		{own: "veth:172.17.0.2", container: true, announced: "203.0.113.7", want: `^ok +addresses: 172.17.0.2, announced as 203.0.113.7$`},
 	} {
-		var own []netip.Addr
+		var own []address
 		for text := range strings.FieldsSeq(c.own) {
-			own = append(own, netip.MustParseAddr(text))
+			ip, ofContainer := strings.CutPrefix(text, "veth:")
+			own = append(own, address{netip.MustParseAddr(ip), ofContainer})
 		}
 		announced, _ := netip.ParseAddr(c.announced)
 		var said strings.Builder
