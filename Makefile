@@ -60,8 +60,10 @@ help: ## list what make can do
 run: build ## stream a test picture with sound; ARGS='…' says what else, ARGS=--help how
 	@./bin/gstpeer $(ARGS)
 
+# The tags make the relay static: they take in Go what it would have of libc.
 build: deps ## build bin/gstpeer and bin/gstpeer-server
-	$(GO) build -ldflags '$(version_flags)' -o bin/ ./cmd/...
+	$(GO) build -ldflags '$(version_flags)' -o bin/ ./cmd/gstpeer ./cmd/gstpeer-load
+	$(GO) build -ldflags '$(version_flags)' -tags netgo,osusergo -o bin/ ./cmd/gstpeer-server
 
 test: deps test-deps lint fuzz ## check and test everything
 	GSTPEER_REQUIRE_BROWSER=1 $(GO) test -race -p 1 -timeout 20m ./...
