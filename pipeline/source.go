@@ -100,10 +100,10 @@ func ParseVideo(text string) (Source, error) {
 	return Source{}, fmt.Errorf("%w %q: %s", ErrSource, text, usage)
 }
 
-// ParseAudio reads an audio source: auto, test, pulse, alsa:DEVICE, source (the
-// sound of the RTSP camera or the file), launch:FRAGMENT or none.
+// ParseAudio reads an audio source: auto, test, pulse, pulse:DEVICE, alsa:DEVICE,
+// source (the sound of the RTSP camera or the file), launch:FRAGMENT or none.
 func ParseAudio(text string) (Source, error) {
-	const usage = "want auto, test, pulse, alsa:DEVICE, source, launch:FRAGMENT or none"
+	const usage = "want auto, test, pulse, pulse:DEVICE, alsa:DEVICE, source, launch:FRAGMENT or none"
 	kind, argument := split(text)
 	switch kind {
 	case sourceNone, sourceTest, sourceSame, sourceAuto:

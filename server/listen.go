@@ -35,7 +35,7 @@ func ListenFor(flag, address string) (net.Listener, error) {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("address %s is in use: end the program that has it, or choose another port with %s", address, flag)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("not allowed to listen on %s: choose a port of 1024 or more with %s", address, flag)
+		return nil, fmt.Errorf("not allowed to listen on %s: choose a port of 1024 or more with %s, or give the program CAP_NET_BIND_SERVICE", address, flag)
 	}
 	return nil, fmt.Errorf("cannot listen on %s: choose an address of this machine with %s: %w", address, flag, err)
 }

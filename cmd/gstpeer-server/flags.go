@@ -29,7 +29,7 @@ type flags struct {
 	authFlags    `group:"Tokens, wanted of every peer with --auth-secret or --auth-jwks; see also gstpeer-server token --help"`
 	iceFlags     `group:"ICE servers for the peers, told by /api/ice"`
 	limitFlags   `group:"Limits"`
-	Metrics      string `group:"Metrics" placeholder:"HOST:PORT" help:"Address to serve /metrics on, for Prometheus, with /health and /ready. It is for the operator alone: choose one that peers do not reach, such as 127.0.0.1:9090. Default: none."`
+	Metrics      string `group:"Metrics" placeholder:"HOST:PORT" help:"Address to serve /metrics on, for Prometheus, with /health and /ready. It is for the operator alone: choose one that peers do not reach, such as 127.0.0.1:9092. Default: none."`
 	cli.LogFlags `group:"Log"`
 }
 

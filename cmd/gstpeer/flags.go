@@ -23,7 +23,7 @@ import (
 // environment.
 type flags struct {
 	Video string `group:"Source" default:"test" placeholder:"SOURCE" help:"Picture: test, v4l2:/dev/videoN (a camera), rtsp://USER:PASSWORD@HOST/PATH, file:PATH (played in a loop), screen (X11), launch:FRAGMENT (of gst-launch-1.0, up to the picture), or none. Default: ${default}."`
-	Audio string `group:"Source" default:"auto" placeholder:"SOURCE" help:"Sound: test, pulse or pulse:DEVICE, alsa:DEVICE, source (that of the RTSP camera or the file), launch:FRAGMENT, none, or auto: test with the test picture, source with rtsp and file, else none. Default: ${default}."`
+	Audio string `group:"Source" default:"auto" placeholder:"SOURCE" help:"Sound: test, pulse or pulse:DEVICE (pulse:@DEFAULT_MONITOR@ is what this machine plays), alsa:DEVICE, source (that of the RTSP camera or the file), launch:FRAGMENT, none, or auto: test with the test picture, source with rtsp and file, else none. Default: ${default}."`
 
 	Width        int      `group:"Source" default:"0" placeholder:"PIXELS" help:"Width of the picture, an even number. Default: the source's own; 1280 for test, and at most that for cameras."`
 	Height       int      `group:"Source" default:"0" placeholder:"PIXELS" help:"Height of the picture, an even number. Default: the source's own; 720 for test, and at most that for cameras."`
