@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -20,7 +21,9 @@ type bidi struct {
 	event  func(method string, parameters json.RawMessage) // called by the reader
 	reader sync.WaitGroup
 
-	mu      sync.Mutex // guards the rest, and writes to socket
+	writing sync.Mutex // held by who writes to socket
+
+	mu      sync.Mutex // guards the rest
 	last    int
 	waiting map[int]chan bidiMessage // by the command's id; nil after the end
 }
@@ -99,14 +102,28 @@ func call[T any](b *bidi, method string, parameters map[string]any) (T, error) {
 		}
 		return result, json.Unmarshal(message.Result, &result)
 	case <-ctx.Done():
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.waiting, id)
+		b.forget(id)
 		return result, fmt.Errorf("%s: no answer after %v", method, Patience)
 	}
 }
 
+// send does not wait for longer than Patience for a browser that reads nothing.
 func (b *bidi) send(method string, parameters map[string]any) (id int, answer <-chan bidiMessage, err error) {
+	if id, answer, err = b.expect(); err != nil {
+		return 0, nil, err
+	}
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	_ = b.socket.SetWriteDeadline(time.Now().Add(Patience)) // never fails
+	err = b.socket.WriteJSON(map[string]any{"id": id, "method": method, "params": parameters})
+	if err != nil {
+		b.forget(id)
+	}
+	return id, answer, err
+}
+
+// expect gives the id for a command, and where its answer will come.
+func (b *bidi) expect() (id int, answer <-chan bidiMessage, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.waiting == nil {
@@ -115,5 +132,11 @@ func (b *bidi) send(method string, parameters map[string]any) (id int, answer <-
 	b.last++
 	waiting := make(chan bidiMessage, 1)
 	b.waiting[b.last] = waiting
-	return b.last, waiting, b.socket.WriteJSON(map[string]any{"id": b.last, "method": method, "params": parameters})
+	return b.last, waiting, nil
+}
+
+func (b *bidi) forget(id int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.waiting, id)
 }
