@@ -11,9 +11,9 @@ import (
 
 // publishFromPage opens the page in the room demo and publishes in a size that
 // the machine bears, until the test ends.
-func publishFromPage(t *testing.T, relay, name string) *browsertest.Tab {
+func publishFromPage(t *testing.T, browser browsertest.Browser, relay, name string) *browsertest.Tab {
 	t.Helper()
-	b := browsertest.Open(t, fmt.Sprintf("http://%s/?room=demo&publish&name=%s", relay, name), `
+	b := browser.Open(t, fmt.Sprintf("http://%s/?room=demo&publish&name=%s", relay, name), `
 		const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
 		navigator.mediaDevices.getUserMedia = ({video, ...rest}) => open({...rest,
 			...(video && {video: {...video, width: 320, height: 180, frameRate: 15}})});`)
@@ -33,9 +33,9 @@ func TestRoomOfBrowsersAndPeers(t *testing.T) {
 		programs[name] = startStreamingTo(t, "ws://"+relay, name, "--record", recorded[name])
 	}
 	start("cam1")
-	tabs["ada"] = publishFromPage(t, relay, "ada")
+	tabs["ada"] = publishFromPage(t, browsertest.Chromium, relay, "ada")
 	start("cam2")
-	tabs["ben"] = publishFromPage(t, relay, "ben")
+	tabs["ben"] = publishFromPage(t, browsertest.Chromium, relay, "ben")
 	everybody := []string{"cam1", "ada", "cam2", "ben"}
 	for name, b := range tabs {
 		for _, other := range everybody {
@@ -76,7 +76,7 @@ func TestPageSwitchesCamera(t *testing.T) {
 	t.Parallel()
 	relay, recorded := startRelay(t), t.TempDir()
 	p := startStreamingTo(t, "ws://"+relay, "cam", "--record", recorded)
-	b := publishFromPage(t, relay, "ada")
+	b := publishFromPage(t, browsertest.Chromium, relay, "ada")
 	ssrc := b.AwaitFrames("cam", enoughFrames).SSRC
 	choose := func(option int) {
 		b.Click("#controls [data-publish=devices]")

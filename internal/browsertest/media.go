@@ -56,6 +56,18 @@ func (b *Tab) AwaitSound(uid string) Inbound {
 	return b.Inbound(uid, "audio")
 }
 
+// AwaitSilence waits until a peer's sound has paused for a moment, in which a fake
+// microphone would have beeped.
+func (b *Tab) AwaitSilence(uid string) {
+	b.t.Helper()
+	b.Eventually(fmt.Sprintf(`(async () => {
+		const energy = async () => (await %s).totalAudioEnergy;
+		const before = await energy();
+		await new Promise((done) => setTimeout(done, 1500));
+		return await energy() - before < 1e-6;
+	})()`, inbound(uid, "audio")))
+}
+
 // How bright a picture is, on average: a slate is dark, and a camera's must be
 // brighter for its loss to be seen.
 const (

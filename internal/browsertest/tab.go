@@ -36,6 +36,20 @@ type driver interface {
 	evaluate(expression string) (json.RawMessage, error)
 }
 
+// Browser opens the pages of tests.
+type Browser struct {
+	Name string
+	Open func(t testing.TB, url string, scripts ...string) *Tab
+}
+
+var (
+	Chromium = Browser{"Chromium", Open}
+	Firefox  = Browser{"Firefox", OpenFirefox}
+
+	// Browsers are those that tests run in.
+	Browsers = []Browser{Chromium, Firefox}
+)
+
 // Open opens a page in Chromium, until the test ends. Scripts run before its own
 // ones.
 func Open(t testing.TB, url string, scripts ...string) *Tab {

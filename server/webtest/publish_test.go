@@ -105,7 +105,7 @@ func TestMute(t *testing.T) {
 
 	ada.Click(button("audio"))
 	ada.Eventually(`document.querySelector('` + button("audio") + `').getAttribute('aria-pressed') === 'true'`)
-	ben.Eventually(silent("ada"))
+	ben.AwaitSilence("ada")
 	ada.Click(button("camera"))
 	ben.Eventually(black("ada") + `.then((black) => black)`)
 
@@ -116,18 +116,6 @@ func TestMute(t *testing.T) {
 	if got := ben.AwaitFrames("ada", 5).SSRC; got != ssrc {
 		t.Errorf("the picture has SSRC %d, want that from before: %d", got, ssrc)
 	}
-}
-
-// silent is an expression that tells whether a peer's sound has paused for a
-// moment, in which the fake microphone would have beeped.
-func silent(uid string) string {
-	return fmt.Sprintf(`(async () => {
-		const energy = async () => (await gstpeer.peers().find(({uid}) => uid === %q).stats())
-			.find(({type, kind}) => type === 'inbound-rtp' && kind === 'audio').totalAudioEnergy;
-		const before = await energy();
-		await new Promise((done) => setTimeout(done, 1500));
-		return await energy() - before < 1e-6;
-	})()`, uid)
 }
 
 // black is an expression that tells whether a peer's picture is black.
