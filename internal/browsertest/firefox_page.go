@@ -100,16 +100,26 @@ func (p firefoxPage) evaluate(expression string) (json.RawMessage, error) {
 
 // click does with the pointer what a user does: some things only a user may begin.
 func (p firefoxPage) click(selector string) error {
-	x, y, err := p.await(selector)
+	if err := p.await(selector); err != nil {
+		return err
+	}
+	type node struct{ SharedID string }
+	found, err := call[struct{ Nodes []node }](p.bidi, "browsingContext.locateNodes", map[string]any{
+		"context": p.context, "locator": map[string]any{"type": "css", "value": selector}, "maxNodeCount": 1})
 	if err != nil {
 		return err
 	}
+	if len(found.Nodes) == 0 {
+		return fmt.Errorf("%s is gone", selector)
+	}
+	// Its middle, wherever that has moved meanwhile.
+	middle := map[string]any{"type": "element", "element": map[string]any{"sharedId": found.Nodes[0].SharedID}}
 	return p.call("input.performActions", map[string]any{
 		"context": p.context,
 		"actions": []any{map[string]any{
 			"type": "pointer", "id": "mouse",
 			"actions": []any{
-				map[string]any{"type": "pointerMove", "x": x, "y": y},
+				map[string]any{"type": "pointerMove", "x": 0, "y": 0, "origin": middle},
 				map[string]any{"type": "pointerDown", "button": 0},
 				map[string]any{"type": "pointerUp", "button": 0},
 			},
@@ -117,34 +127,30 @@ func (p firefoxPage) click(selector string) error {
 	})
 }
 
-// await waits until an element can be seen, and gives its middle.
-func (p firefoxPage) await(selector string) (x, y int, err error) {
+// await waits until an element can be seen.
+func (p firefoxPage) await(selector string) error {
 	expression := fmt.Sprintf(`(() => {
 		const element = document.querySelector(%q);
-		if (!element?.checkVisibility()) return [];
-		element.scrollIntoView({block: 'nearest', behavior: 'instant'});
-		const {left, top, width, height} = element.getBoundingClientRect();
-		return [left + width / 2, top + height / 2].map(Math.round);
+		const seen = element?.checkVisibility() ?? false;
+		if (seen) element.scrollIntoView({block: 'nearest', behavior: 'instant'});
+		return seen;
 	})()`, selector)
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	limit := time.After(Patience)
 	for {
-		var middle []int
+		var seen bool
 		encoded, err := p.evaluate(expression)
 		if err == nil {
-			err = json.Unmarshal(encoded, &middle)
+			err = json.Unmarshal(encoded, &seen)
 		}
-		if err != nil {
-			return 0, 0, err
-		}
-		if len(middle) == 2 {
-			return middle[0], middle[1], nil
+		if err != nil || seen {
+			return err
 		}
 		select {
 		case <-ticker.C:
 		case <-limit:
-			return 0, 0, fmt.Errorf("%s cannot be seen after %v", selector, Patience)
+			return fmt.Errorf("%s cannot be seen after %v", selector, Patience)
 		}
 	}
 }
