@@ -93,8 +93,12 @@ func isOfContainer(sysfs string) bool {
 	return string(link) != string(index) && !strings.Contains(string(event), "DEVTYPE=")
 }
 
-// inContainer says whether Docker or Podman says so.
+// inContainer says whether Docker or Podman says so. The latter leaves its file out
+// where the root is read-only.
 func inContainer() bool {
+	if os.Getenv("container") == "podman" {
+		return true
+	}
 	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} {
 		if _, err := os.Stat(mark); err == nil {
 			return true
