@@ -23,7 +23,7 @@ var (
 	flagName     = regexp.MustCompile(`(?:^|[^\w-])(--[a-z][a-z0-9-]+)`)
 	variableName = regexp.MustCompile(`\bGSTPEER_[A-Z][A-Z_]*[A-Z]\b`)
 	// foreign is code with a command of another program.
-	foreign = regexp.MustCompile("(?:^|[\\n`])[^\\n`]*\\b(?:apt-get|docker|go (?:build|run|test)|podman|sudo|systemctl|turnserver) (?:[^\\n`\\\\]|\\\\\\n)*")
+	foreign = regexp.MustCompile("(?:^|[\\n`])[^\\n`]*\\b(?:apt-get|docker|git|go (?:build|run|test)|podman|sudo|systemctl|turnserver) (?:[^\\n`\\\\]|\\\\\\n)*")
 )
 
 // checkFlags holds that each flag and each variable that the pages name is there.
@@ -61,5 +61,5 @@ func (w *world) checkFlags(t *testing.T) {
 func tested(t *testing.T) string {
 	t.Helper()
 	return strings.Join(regexp.MustCompile(`os\.Getenv\("(GSTPEER_\w+)"\)`).FindAllString(
-		read(t, "*/*_test.go", true)+read(t, "*/*/*_test.go", true), -1), "\n")
+		read(t, "*/*_test.go", true)+read(t, "*/*/*_test.go", true)+read(t, "internal/*test/*.go", false), -1), "\n")
 }
