@@ -164,7 +164,7 @@ func (r *remote) pump(local *webrtc.TrackLocalStaticSample, sender *webrtc.RTPSe
 				r.t.Errorf("%s: write sample: %v", r.uid, err)
 			}
 			r.mu.Lock()
-			r.lastSent[from.Codec.Kind] = time.Now()
+			r.sent[from.Codec.Kind] = r.sent[from.Codec.Kind].with(f.PTS, time.Now())
 			r.mu.Unlock()
 		}
 	})

@@ -68,9 +68,29 @@ type remote struct {
 	quit     chan struct{}
 	done     chan struct{}
 
-	mu       sync.Mutex
-	lastSent map[Kind]time.Time // when pump sent the last frame
+	mu   sync.Mutex
+	sent map[Kind]sentTimes // of pump
 }
+
+// sentTimes is when the frames of one kind were sent.
+type sentTimes struct {
+	first, last time.Time
+	// least and most are from the time that a frame's timestamp gives, counted
+	// from the first one, until it was sent.
+	firstPTS, least, most time.Duration
+}
+
+func (s sentTimes) with(pts time.Duration, now time.Time) sentTimes {
+	if s.first.IsZero() {
+		s.first, s.firstPTS = now, pts
+	}
+	late := now.Sub(s.first) - (pts - s.firstPTS)
+	s.last, s.least, s.most = now, min(s.least, late), max(s.most, late)
+	return s
+}
+
+// uneven is by how much the frames came later at one time than at another.
+func (s sentTimes) uneven() time.Duration { return s.most - s.least }
 
 // receivedTrack is what arrived of one track.
 type receivedTrack struct {
@@ -107,7 +127,7 @@ func newRemoteWith(t testing.TB, settings webrtc.SettingEngine, b *switchboard, 
 // newRemoteThrough has interceptors change what the remote sends.
 func newRemoteThrough(t testing.TB, interceptors *interceptor.Registry, settings webrtc.SettingEngine, b *switchboard, p *Pipeline, uid string, mimeTypes ...string) *remote {
 	t.Helper()
-	r := &remote{t: t, uid: uid, board: b, pipeline: p, lastSent: make(map[Kind]time.Time), inbox: make(chan signalling.Negotiation, 256),
+	r := &remote{t: t, uid: uid, board: b, pipeline: p, sent: make(map[Kind]sentTimes), inbox: make(chan signalling.Negotiation, 256),
 		tracks: make(chan *receivedTrack, 4), quit: make(chan struct{}), done: make(chan struct{})}
 	media := &webrtc.MediaEngine{}
 	if err := registerCodecs(media, mimeTypes); err != nil {
@@ -282,7 +302,6 @@ func (got *receivedTrack) snapshot() counts {
 	return counts{gaps: got.gaps, frames: got.frames}
 }
 
-// awaitFrames waits until a track has that many whole frames.
 // awaitMore waits for frames that come from now on.
 func (got *receivedTrack) awaitMore(t testing.TB, n int) {
 	t.Helper()
@@ -296,6 +315,7 @@ func (got *receivedTrack) awaitMore(t testing.TB, n int) {
 	got.awaitFrames(t, n)
 }
 
+// awaitFrames waits until a track has that many whole frames.
 func (got *receivedTrack) awaitFrames(t testing.TB, n int) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
