@@ -289,6 +289,12 @@ func exchangeTexts(t *testing.T, p *program, b *browsertest.Tab) {
 	t.Helper()
 	b.Eventually(`demo.channel?.readyState === 'open'`)
 	browsertest.Evaluate[any](b, `demo.channel.send('<hi> "there"') ?? true`)
+	awaitTextsBothWays(t, p, b)
+}
+
+// awaitTextsBothWays waits for the text that the page has sent, and answers it.
+func awaitTextsBothWays(t *testing.T, p *program, b *browsertest.Tab) {
+	t.Helper()
 	await(t, "text on standard output", func() bool {
 		return strings.Contains(p.stdout.String(), `"text":"<hi> \"there\""}`+"\n")
 	})
@@ -296,4 +302,20 @@ func exchangeTexts(t *testing.T, p *program, b *browsertest.Tab) {
 		t.Fatal(err)
 	}
 	b.Eventually(`demo.texts.includes('to all')`)
+}
+
+// TestPageTexts has the page and gstpeer talk to each other.
+func TestPageTexts(t *testing.T) {
+	for _, browser := range browsertest.Browsers {
+		t.Run(browser.Name, func(t *testing.T) {
+			t.Parallel()
+			relay := startRelay(t)
+			p := startGstpeer(t, nil, slices.Concat([]string{"--server", "ws://" + relay, "--name", "cam", "--data-stdout", "--data-stdin"}, small)...)
+			b := browser.Open(t, "http://"+relay+"/?room=demo", `
+				globalThis.demo = {texts: []};
+				addEventListener('gstpeermessage', ({detail: {peer, text}}) => peer === 'cam' && demo.texts.push(text));`)
+			b.Eventually(`gstpeer.peers().find(({uid}) => uid === 'cam')?.send('<hi> "there"') ?? false`)
+			awaitTextsBothWays(t, p, b)
+		})
+	}
 }

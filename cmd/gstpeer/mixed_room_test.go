@@ -73,10 +73,18 @@ func TestRoomOfBrowsersAndPeers(t *testing.T) {
 // TestPageSwitchesCamera off and on again in the middle of a call, which takes new
 // offers of the page on the connection that there is.
 func TestPageSwitchesCamera(t *testing.T) {
-	t.Parallel()
+	for _, browser := range browsertest.Browsers {
+		t.Run(browser.Name, func(t *testing.T) {
+			t.Parallel()
+			testPageSwitchesCamera(t, browser)
+		})
+	}
+}
+
+func testPageSwitchesCamera(t *testing.T, browser browsertest.Browser) {
 	relay, recorded := startRelay(t), t.TempDir()
 	p := startStreamingTo(t, "ws://"+relay, "cam", "--record", recorded)
-	b := publishFromPage(t, browsertest.Chromium, relay, "ada")
+	b := publishFromPage(t, browser, relay, "ada")
 	ssrc := b.AwaitFrames("cam", enoughFrames).SSRC
 	choose := func(option int) {
 		b.Click("#controls [data-publish=devices]")

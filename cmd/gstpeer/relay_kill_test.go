@@ -38,7 +38,17 @@ func killAndRestart(t *testing.T, relay *program, start func() *program, meanwhi
 // the relay is killed and comes back, and neither side makes a new connection.
 func TestRelayKilled(t *testing.T) {
 	t.Parallel()
-	binary, address := buildRelay(t), freeAddress(t)
+	binary := buildRelay(t)
+	for _, browser := range browsertest.Browsers {
+		t.Run(browser.Name, func(t *testing.T) {
+			t.Parallel()
+			testRelayKilled(t, binary, browser)
+		})
+	}
+}
+
+func testRelayKilled(t *testing.T, binary string, browser browsertest.Browser) {
+	address := freeAddress(t)
 	start := func() *program {
 		relay := startProgram(t, exec.Command(binary, "--listen", address))
 		relay.awaitOutput(`http://`)
@@ -47,7 +57,7 @@ func TestRelayKilled(t *testing.T) {
 	relay := start()
 	cam := startStreamingTo(t, "ws://"+address, "cam")
 	v, picture := watch(t, "ws://"+address+"/?role=viewer", "viewer") // to which the page does not talk
-	b := browsertest.Open(t, "http://"+address+"/?room=demo", countConnections)
+	b := browser.Open(t, "http://"+address+"/?room=demo", countConnections)
 	before := b.AwaitFrames("cam", enoughFrames)
 	killAndRestart(t, relay, start, func() {
 		picture.awaitFrames(t, 3*enoughFrames)
