@@ -1,7 +1,7 @@
 package containertest
 
 import (
-	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -13,69 +13,97 @@ import (
 	"github.com/gstpeer/gstpeer/internal/nettest"
 )
 
-// What a process of this test with a network of its own has to watch, and the
-// interface that it gets.
+// TestMappedPorts runs in three processes with a network each: that of the test,
+// which it leaves as it is; a machine with a container; and a viewer, which
+// reaches nothing else than that machine.
 const (
-	farPage = "TEST_FAR_PAGE"
-	farLink = "TEST_FAR_LINK"
-)
+	mappedRole = "TEST_MAPPED_ROLE" // "machine" or "viewer"
+	mappedPage = "TEST_MAPPED_PAGE" // what the viewer watches
 
-// This machine and another one, which reaches nothing else.
-const (
-	hostAddress = "10.78.0.1"
-	farAddress  = "10.78.0.2"
+	machineAddress = "10.78.0.1"
+	viewerAddress  = "10.78.0.2"
 )
 
 // TestMappedPorts watches a container from another machine, which reaches the
 // ports alone that are mapped.
 func TestMappedPorts(t *testing.T) {
-	if page := os.Getenv(farPage); page != "" {
-		watchFromFar(t, page)
+	switch os.Getenv(mappedRole) {
+	case "machine":
+		runMapped(t)
+		return
+	case "viewer":
+		watchMapped(t, os.Getenv(mappedPage))
 		return
 	}
-	e := newBuiltEngine(t)
+	newBuiltEngine(t)
+	if os.Geteuid() != 0 {
+		t.Skip("podman needs root for containers in a network of one's own")
+	}
 	nettest.Require(t, 0)
-	here, far := fmt.Sprintf("gp%d", os.Getpid()), fmt.Sprintf("gq%d", os.Getpid())
-	nettest.IP(t, "link add "+here+" type veth peer name "+far)
-	t.Cleanup(func() { _ = exec.Command("ip", "link", "delete", here).Run() }) // it may be gone with the other one
-	nettest.IP(t, "address add "+hostAddress+"/24 dev "+here)
-	nettest.IP(t, "link set "+here+" up")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
+	defer cancel()
+	said, err := mappedProcess(ctx, "machine").CombinedOutput()
+	if err != nil {
+		t.Errorf("the machine with the container: %v:\n%s", err, said)
+	}
+}
 
-	c := e.run(t, peerImage, "--publish", hostAddress+":50443:8443", "--publish", hostAddress+":50000-50010:50000-50010/udp",
-		"--env", "GSTPEER_NAME=cam", "--env", "GSTPEER_UDP_PORTS=50000-50010", "--env", "GSTPEER_ANNOUNCE_IP="+hostAddress)
+// mappedProcess is this test, in another role and in a network of its own.
+func mappedProcess(ctx context.Context, role string) *exec.Cmd {
+	command := nettest.Own(exec.CommandContext(ctx, os.Args[0], "-test.run=^TestMappedPorts$", "-test.v"), 0)
+	command.Env = append(os.Environ(), mappedRole+"="+role)
+	return command
+}
+
+// runMapped is what the machine does that has the container.
+func runMapped(t *testing.T) {
+	e := newEngine(t)
+	for _, arguments := range []string{
+		"link set lo up",
+		"link add near type veth peer name far",
+		"address add " + machineAddress + "/24 dev near",
+		"link set near up",
+	} {
+		nettest.IP(t, arguments)
+	}
+	c := e.run(t, peerImage, "--publish", machineAddress+":50443:8443", "--publish", machineAddress+":50000-50010:50000-50010/udp",
+		"--env", "GSTPEER_NAME=cam", "--env", "GSTPEER_UDP_PORTS=50000-50010", "--env", "GSTPEER_ANNOUNCE_IP="+machineAddress)
 	c.awaitHealthy()
-	viewer := nettest.Own(exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMappedPorts$", "-test.v"), 0)
-	viewer.Env = append(os.Environ(), farPage+"=http://"+hostAddress+":50443/?room=demo", farLink+"="+far)
-	var said bytes.Buffer
-	viewer.Stdout, viewer.Stderr = &said, &said
+	viewer := mappedProcess(t.Context(), "viewer")
+	viewer.Env = append(viewer.Env, mappedPage+"=http://"+machineAddress+":50443/?room=demo")
+	viewer.Stdout, viewer.Stderr = os.Stdout, os.Stderr
 	if err := viewer.Start(); err != nil {
 		t.Fatal(err)
 	}
-	nettest.IP(t, fmt.Sprintf("link set %s netns %d", far, viewer.Process.Pid))
+	t.Cleanup(func() { _ = viewer.Wait() }) // it is killed by then, if it has not ended
+	nettest.IP(t, fmt.Sprintf("link set far netns %d", viewer.Process.Pid))
 	if err := viewer.Wait(); err != nil {
-		t.Errorf("the other machine: %v:\n%s", err, &said)
+		t.Errorf("the viewer: %v", err)
 	}
-	if report := e.podman(t, "exec", c.name, "/usr/bin/gstpeer", "doctor"); !strings.Contains(report, ", announced as "+hostAddress) {
+	if report := e.podman(t, "exec", c.name, "/usr/bin/gstpeer", "doctor"); !strings.Contains(report, ", announced as "+machineAddress) {
 		t.Errorf("doctor says:\n%s", report)
 	}
 	c.stop()
 }
 
-// watchFromFar is what the other machine does.
-func watchFromFar(t *testing.T, page string) {
-	link := os.Getenv(farLink)
-	await(t, func() error { _, err := net.InterfaceByName(link); return err })
-	nettest.IP(t, "link set lo up")
-	nettest.IP(t, "address add "+farAddress+"/24 dev "+link)
-	nettest.IP(t, "link set "+link+" up")
+// watchMapped is what the other machine does.
+func watchMapped(t *testing.T, page string) {
+	await(t, func() error { _, err := net.InterfaceByName("far"); return err })
+	for _, arguments := range []string{
+		"link set lo up",
+		"address add " + viewerAddress + "/24 dev far",
+		"link set far up",
+	} {
+		nettest.IP(t, arguments)
+	}
 	b := browsertest.Open(t, page)
 	b.AwaitFrames("cam", enoughFrames)
 	named := browsertest.Evaluate[[]string](b, `gstpeer.peers().find(({uid}) => uid === 'cam').stats().then(stats =>
 		stats.filter(({type}) => type === 'remote-candidate').map(({address, port}) => address + ' ' + port))`)
 	for _, candidate := range named {
 		var port int
-		if n, _ := fmt.Sscanf(candidate, hostAddress+" %d", &port); n != 1 || port < 50000 || port > 50010 {
-			t.Errorf("media comes from %s, want a mapped port of %s", candidate, hostAddress)
+		if n, _ := fmt.Sscanf(candidate, machineAddress+" %d", &port); n != 1 || port < 50000 || port > 50010 {
+			t.Errorf("media comes from %s, want a mapped port of %s", candidate, machineAddress)
 		}
 	}
 	if len(named) == 0 {
