@@ -3,7 +3,6 @@ package containertest
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -18,13 +17,10 @@ import (
 // look at the TURN server.
 func TestCompose(t *testing.T) {
 	e := newBuiltEngine(t)
-	_, port, err := net.SplitHostPort(freeAddress(t))
-	if err != nil {
-		t.Fatal(err)
-	}
 	host := e.gateway(t)
 	compose := *e
-	compose.environment = append(compose.environment, "PORT="+port, "TURN_HOST="+host, "TURN_SECRET=only for this test")
+	// The port of the host is left out, and the engine takes one that is free.
+	compose.environment = append(compose.environment, "PORT=127.0.0.1:", "TURN_HOST="+host, "TURN_SECRET=only for this test")
 	project := fmt.Sprintf("gstpeertest%d", os.Getpid())
 	run := func(args ...string) (string, error) {
 		return compose.try(patience, "podman-compose", append([]string{"--project-name", project}, args...)...)
@@ -47,7 +43,7 @@ func TestCompose(t *testing.T) {
 	awaitHealthy(t, e, name("relay"))
 	b := browsertest.Open(t, "about:blank")
 	b.Run(trustAnybody)
-	b.Run(chromedp.Navigate("https://127.0.0.1:" + port + "/?room=demo"))
+	b.Run(chromedp.Navigate("https://" + e.podman(t, "port", name("relay"), "8443") + "/?room=demo"))
 	for _, camera := range []string{"cam1", "cam2"} {
 		b.AwaitFrames(camera, enoughFrames)
 		awaitHealthy(t, e, name(camera))
@@ -67,14 +63,4 @@ func trustAnybody(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error
 func (e *engine) gateway(t *testing.T) string {
 	t.Helper()
 	return e.podman(t, "network", "inspect", "podman", "--format", "{{range .Subnets}}{{.Gateway}}{{end}}")
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
