@@ -10,13 +10,14 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/gstpeer/gstpeer/internal/proctest"
 	"github.com/gstpeer/gstpeer/server"
 )
 
 // TestLogOfConnection holds that a connection has a line when it starts and one
 // when it ends, with all that an operator asks first and nothing that is secret.
 func TestLogOfConnection(t *testing.T) {
-	var log lockedBuffer
+	var log proctest.Output
 	r := startRelay(t, server.Config{Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, server.Patience{})
 	witness := r.register(t, "witness")
 	room := id("room")

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/gstpeer/gstpeer/internal/proctest"
 	"github.com/gstpeer/gstpeer/server"
 )
 
@@ -242,7 +242,7 @@ func TestLeadingWhiteSpaceOfRoomMessageIsKept(t *testing.T) {
 }
 
 func TestLogHoldsNoPayload(t *testing.T) {
-	var log lockedBuffer
+	var log proctest.Output
 	config := server.Config{Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	r := startRelay(t, config, server.Patience{})
 	const secret = "a=ice-pwd:secret"
@@ -267,24 +267,6 @@ func TestLogHoldsNoPayload(t *testing.T) {
 	if text := log.String(); strings.Contains(text, "secret") || !strings.Contains(text, a.uid) {
 		t.Errorf("the log wants uids and no payload:\n%s", text)
 	}
-}
-
-// lockedBuffer takes a log from many goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func TestMessageToClosingMemberHarmsNobody(t *testing.T) {

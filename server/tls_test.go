@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gstpeer/gstpeer/internal/proctest"
 	"github.com/gstpeer/gstpeer/server"
 	"github.com/gstpeer/gstpeer/server/certificate"
 )
@@ -113,7 +114,7 @@ func awaitTrust(t *testing.T, r *relay) {
 // TestHandshakesFailQuietly has what the open internet does all day leave no
 // mark in a log of ordinary severity.
 func TestHandshakesFailQuietly(t *testing.T) {
-	var said lockedBuffer
+	var said proctest.Output
 	source, client := selfSigned(t, t.TempDir())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

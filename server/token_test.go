@@ -9,6 +9,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/gstpeer/gstpeer/internal/proctest"
 	"github.com/gstpeer/gstpeer/server"
 	"github.com/gstpeer/gstpeer/server/token"
 	"github.com/gstpeer/gstpeer/signalling"
@@ -144,7 +145,7 @@ func TestTokenEnds(t *testing.T) {
 // TestNoTokenInTheLog goes through all that can happen with a token, at the
 // most talkative level.
 func TestNoTokenInTheLog(t *testing.T) {
-	var log lockedBuffer
+	var log proctest.Output
 	r := startRelay(t, server.Config{
 		Tokens: tokenKeys(t),
 		Log:    slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),

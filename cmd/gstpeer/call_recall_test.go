@@ -33,7 +33,7 @@ func (p *program) awaitLog(t *testing.T, text string) {
 func endCall(t *testing.T, call *program) {
 	t.Helper()
 	call.signal(syscall.SIGTERM)
-	if code := call.exitCode(stopsWithin); code != 0 {
+	if code := call.ExitCode(stopsWithin); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	if n := strings.Count(call.stderr.String(), "peer connected"); n != 1 {
@@ -87,7 +87,7 @@ func TestCallEndsWithoutRelay(t *testing.T) {
 	callee, call := talkAt(t, "ws://"+address, "ws://"+address)
 	stop()
 	callee.signal(syscall.SIGKILL)
-	if code := call.exitCode(patience); code != 1 {
+	if code := call.ExitCode(patience); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	if said := call.stderr.String(); !strings.Contains(said, "the call with callee ended: ") {

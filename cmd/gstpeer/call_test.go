@@ -57,10 +57,10 @@ func TestCallBetweenPrograms(t *testing.T) {
 			})
 			time.Sleep(3 * time.Second) // of the call
 			call.signal(syscall.SIGTERM)
-			if code := call.exitCode(stopsWithin); code != 0 {
+			if code := call.ExitCode(stopsWithin); code != 0 {
 				t.Errorf("the caller ends with exit code %d, want 0", code)
 			}
-			if code := callee.exitCode(patience); code != 0 {
+			if code := callee.ExitCode(patience); code != 0 {
 				t.Errorf("the callee ends with exit code %d, want 0", code)
 			}
 			if said := callee.stderr.String(); !strings.Contains(said, "call ended") {
@@ -82,11 +82,11 @@ func TestAnswerMany(t *testing.T) {
 		call := startGstpeer(t, nil, slices.Concat([]string{"--server", relay, "--call", "callee", "--name", fmt.Sprint("caller", i)}, small)...)
 		await(t, "connection", func() bool { return strings.Contains(call.stderr.String(), "peer connected") })
 		refused := startGstpeer(t, nil, "--server", relay, "--call", "callee", "--name", "second", "--receive-only")
-		if code := refused.exitCode(patience); code != 1 || !strings.Contains(refused.stderr.String(), "busy") {
+		if code := refused.ExitCode(patience); code != 1 || !strings.Contains(refused.stderr.String(), "busy") {
 			t.Errorf("the second caller: exit code %d, want 1 and that the callee is busy", code)
 		}
 		call.signal(syscall.SIGTERM)
-		if code := call.exitCode(stopsWithin); code != 0 {
+		if code := call.ExitCode(stopsWithin); code != 0 {
 			t.Errorf("call %d: exit code %d", i, code)
 		}
 		await(t, "end of the call", func() bool { return strings.Count(callee.stderr.String(), "call ended") == i+1 })
@@ -118,7 +118,7 @@ func TestAnswerAfterFailure(t *testing.T) {
 		t.Error("the second caller has not a name of its own")
 	}
 	callee.signal(syscall.SIGTERM)
-	if code := callee.exitCode(stopsWithin); code != 0 {
+	if code := callee.ExitCode(stopsWithin); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 }
@@ -172,7 +172,7 @@ func awaitCallEnd(t *testing.T, client *signalling.Client) error {
 func TestCallNobody(t *testing.T) {
 	t.Parallel()
 	p := startGstpeer(t, nil, "--server", "ws://"+startRelay(t), "--call", "nobody", "--name", "us", "--receive-only")
-	if code := p.exitCode(patience); code != 1 {
+	if code := p.ExitCode(patience); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	if said := p.stderr.String(); !strings.Contains(said, "nobody") || !strings.Contains(said, "start that peer first") {
@@ -275,7 +275,7 @@ func TestCallsWithBrowser(t *testing.T) {
 			awaitMedia(b)
 			exchangeTexts(t, p, b)
 			p.signal(syscall.SIGTERM)
-			if code := p.exitCode(stopsWithin); code != 0 {
+			if code := p.ExitCode(stopsWithin); code != 0 {
 				t.Errorf("exit code %d, want 0", code)
 			}
 			b.Eventually(`demo.state === 'closed'`)

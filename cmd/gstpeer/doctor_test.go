@@ -29,7 +29,7 @@ type diagnosis struct {
 func (d diagnosis) check(t *testing.T) {
 	t.Parallel()
 	p := startGstpeer(t, d.environment, slices.Concat([]string{"doctor"}, small, d.args)...)
-	if code := p.exitCode(2 * startLimit); code != d.code {
+	if code := p.ExitCode(2 * startLimit); code != d.code {
 		t.Errorf("exit code %d, want %d", code, d.code)
 	}
 	for line := range strings.Lines(p.stdout.String()) {
@@ -159,7 +159,7 @@ func withoutPlugins(t *testing.T, missing ...string) []string {
 func TestDevices(t *testing.T) {
 	t.Parallel()
 	p := startGstpeer(t, []string{"DISPLAY=", "PULSE_SERVER=/nonexistent"}, "devices")
-	if code := p.exitCode(startLimit); code != 0 {
+	if code := p.ExitCode(startLimit); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	cameras, _ := filepath.Glob("/dev/video*")

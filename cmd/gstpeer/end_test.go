@@ -77,7 +77,7 @@ func TestStuckSink(t *testing.T) {
 	full := 16 * os.Getpagesize() // of a pipe
 	await(t, "full pipe", func() bool { return buffered(t, reader) > full/2 })
 	p.signal(syscall.SIGTERM)
-	if code := p.exitCode(stopsWithin); code != 0 {
+	if code := p.ExitCode(stopsWithin); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 }

@@ -35,7 +35,7 @@ type failure struct {
 func (f failure) check(t *testing.T) {
 	t.Parallel()
 	p := startGstpeer(t, f.environment, f.args...)
-	if code := p.exitCode(startLimit); code != f.code {
+	if code := p.ExitCode(startLimit); code != f.code {
 		t.Errorf("exit code %d, want %d", code, f.code)
 	}
 	var lines []string

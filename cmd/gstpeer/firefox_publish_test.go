@@ -45,7 +45,7 @@ func TestFirefoxPublishes(t *testing.T) {
 				return len(files) == 1
 			})
 			p.signal(syscall.SIGTERM)
-			if code := p.exitCode(stopsWithin); code != 0 {
+			if code := p.ExitCode(stopsWithin); code != 0 {
 				t.Errorf("exit code %d, want 0", code)
 			}
 			wantRecorded(t, recorded, "demo-ada-*.mkv", 3*enoughFrames)

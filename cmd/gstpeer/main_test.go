@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/url"
@@ -10,12 +9,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
+	"github.com/gstpeer/gstpeer/internal/proctest"
 )
 
 const (
@@ -41,29 +40,10 @@ var small = []string{"--width", "320", "--height", "180", "--frame-rate", "15"}
 
 // program is a gstpeer, or another program of ours, that runs.
 type program struct {
+	*proctest.Process
 	t              *testing.T
-	command        *exec.Cmd
 	stdin          io.Writer
-	stdout, stderr output
-	exited         chan struct{} // closed after the end
-}
-
-// output collects what a program writes.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
+	stdout, stderr proctest.Output
 }
 
 // startGstpeer starts gstpeer with an environment of NAME=VALUE beside ours.
@@ -80,30 +60,19 @@ func startGstpeer(t *testing.T, environment []string, args ...string) *program {
 // startProgram runs a program until the test ends, or it does.
 func startProgram(t *testing.T, command *exec.Cmd) *program {
 	t.Helper()
-	p := &program{t: t, command: command, exited: make(chan struct{})}
+	p := &program{t: t}
 	command.Stdout, command.Stderr = &p.stdout, &p.stderr
 	stdin, err := command.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.stdin = stdin
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(p.exited)
-		_ = command.Wait() // the exit code is in ProcessState
-	}()
-	t.Cleanup(func() {
-		_ = command.Process.Kill() // unless it has ended
-		<-p.exited
+	t.Cleanup(func() { // after it has ended
 		if strings.Contains(p.stderr.String(), "DATA RACE") {
-			t.Error("the program has a data race")
-		}
-		if t.Failed() {
-			t.Logf("%s:\n%s%s", strings.Join(command.Args, " "), p.stdout.String(), p.stderr.String())
+			t.Errorf("the program has a data race:\n%s", &p.stderr)
 		}
 	})
+	p.Process = proctest.Start(t, command)
 	return p
 }
 
@@ -157,28 +126,16 @@ func (p *program) relay() string {
 
 func (p *program) hasExited() bool {
 	select {
-	case <-p.exited:
+	case <-p.Exited:
 		return true
 	default:
 		return false
 	}
 }
 
-// exitCode waits for the end of the program.
-func (p *program) exitCode(limit time.Duration) int {
-	p.t.Helper()
-	select {
-	case <-p.exited:
-		return p.command.ProcessState.ExitCode()
-	case <-time.After(limit):
-		p.t.Fatalf("has not ended after %s", limit)
-		return -1
-	}
-}
-
 func (p *program) signal(s syscall.Signal) {
 	p.t.Helper()
-	if err := p.command.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.Command.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		p.t.Fatal(err)
 	}
 }

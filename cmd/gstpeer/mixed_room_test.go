@@ -56,7 +56,7 @@ func TestRoomOfBrowsersAndPeers(t *testing.T) {
 	}
 	for name, p := range programs {
 		p.signal(syscall.SIGTERM)
-		if code := p.exitCode(stopsWithin); code != 0 {
+		if code := p.ExitCode(stopsWithin); code != 0 {
 			t.Errorf("%s: exit code %d, want 0", name, code)
 		}
 	}
@@ -114,7 +114,7 @@ func testPageSwitchesCamera(t *testing.T, browser browsertest.Browser) {
 		t.Errorf("the picture of gstpeer has SSRC %d, want that from before: %d", got.SSRC, ssrc)
 	}
 	p.signal(syscall.SIGTERM)
-	if code := p.exitCode(stopsWithin); code != 0 {
+	if code := p.ExitCode(stopsWithin); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -40,9 +39,7 @@ const (
 // startTest runs a test of this binary in a new network.
 func startTest(t *testing.T, name string, environment ...string) *program {
 	t.Helper()
-	command := nettest.Own(exec.Command(os.Args[0], "-test.run=^"+name+"$", "-test.v"), 0)
-	command.Env = append(os.Environ(), environment...)
-	return startProgram(t, command)
+	return startProgram(t, nettest.Test(t, name, 0, environment...))
 }
 
 // TestViewerCutOff cuts the network of one of two viewers. Its picture comes back
@@ -57,7 +54,7 @@ func TestViewerCutOff(t *testing.T) {
 		t.Run(first+" is there first", func(t *testing.T) {
 			t.Parallel()
 			near := startTest(t, "TestViewerCutOff", inNetwork+"=near", firstName+"="+first)
-			if code := near.exitCode(3*patience + networkAway); code != 0 {
+			if code := near.ExitCode(3*patience + networkAway); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
 			t.Log(regexp.MustCompile(`picture back .*`).FindString(near.stdout.String()))
@@ -71,7 +68,7 @@ func cutOff(t *testing.T, first string) {
 	relay, _ := startRelayAt(t, nearAddress+":0")
 	page := url.URL{Scheme: "http", Host: relay, Path: "/", RawQuery: "room=demo"}
 	far := startTest(t, "TestFarViewer", inNetwork+"=far", farPage+"="+page.String())
-	nettest.IP(t, fmt.Sprintf("link set far0 netns %d", far.command.Process.Pid))
+	nettest.IP(t, fmt.Sprintf("link set far0 netns %d", far.Command.Process.Pid))
 	if first == "viewer" {
 		await(t, "page far away", func() bool { return strings.Contains(far.stdout.String(), "joined") })
 	}
@@ -99,7 +96,7 @@ func cutOff(t *testing.T, first string) {
 	if closer, ok := far.stdin.(io.Closer); ok {
 		closer.Close()
 	}
-	if code := far.exitCode(patience); code != 0 {
+	if code := far.ExitCode(patience); code != 0 {
 		t.Errorf("the far viewer ends with %d", code)
 	}
 }

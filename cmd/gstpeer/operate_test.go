@@ -17,7 +17,7 @@ func TestHealth(t *testing.T) {
 			t.Fatal(err)
 		}
 		health := startGstpeer(t, []string{variable.name + "=" + at.Host}, "health")
-		if code := health.exitCode(startLimit); code != 0 || health.stdout.String() != "healthy\n" {
+		if code := health.ExitCode(startLimit); code != 0 || health.stdout.String() != "healthy\n" {
 			t.Errorf("%s: exit code %d, %s", variable.name, code, health.stdout.String())
 		}
 	}
@@ -26,7 +26,7 @@ func TestHealth(t *testing.T) {
 func TestUnhealthy(t *testing.T) {
 	t.Parallel()
 	health := startGstpeer(t, nil, "health", "--listen", freeAddress(t))
-	if code := health.exitCode(startLimit); code != 1 {
+	if code := health.ExitCode(startLimit); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
 }
@@ -35,7 +35,7 @@ func TestVersion(t *testing.T) {
 	t.Parallel()
 	p := startGstpeer(t, nil, "version")
 	want := regexp.MustCompile(`^gstpeer \d+\.\d+\.\d+(-dev)?, commit \w+, go1\S* \w+/\w+, GStreamer 1\.\d+\.\d+\n$`)
-	if code := p.exitCode(startLimit); code != 0 || !want.MatchString(p.stdout.String()) {
+	if code := p.ExitCode(startLimit); code != 0 || !want.MatchString(p.stdout.String()) {
 		t.Errorf("exit code %d, %q", code, p.stdout.String())
 	}
 }

@@ -91,7 +91,7 @@ func TestDiskFull(t *testing.T) {
 	await(t, "word of the full disk", func() bool { return strings.Contains(callee.stderr.String(), ended) })
 	picture.awaitFrames(t, 3*enoughFrames)
 	phone.hangUp()
-	if code := callee.exitCode(stopsWithin); code != 0 {
+	if code := callee.ExitCode(stopsWithin); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	log := callee.stderr.String()

@@ -123,7 +123,7 @@ func TestCallsWithPion(t *testing.T) {
 				t.Errorf("%d packets of the picture are missing", picture.lost())
 			}
 			phone.hangUp()
-			if code := p.exitCode(stopsWithin); code != 0 {
+			if code := p.ExitCode(stopsWithin); code != 0 {
 				t.Errorf("exit code %d after the call, want 0", code)
 			}
 			if !strings.Contains(p.stderr.String(), `reason="signalling: the other peer has left the call"`) {

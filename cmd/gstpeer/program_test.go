@@ -14,6 +14,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/gstpeer/gstpeer/internal/cli"
+	"github.com/gstpeer/gstpeer/internal/proctest"
 )
 
 // stopsWithin is how long the program may take to end when it is told to.
@@ -22,7 +23,7 @@ const stopsWithin = 5 * time.Second
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	p := startGstpeer(t, nil, "--help")
-	if code := p.exitCode(startLimit); code != 0 {
+	if code := p.ExitCode(startLimit); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	if p.stderr.String() != "" {
@@ -84,7 +85,7 @@ func TestSignals(t *testing.T) {
 			v.awaitTrack("cam", webrtc.RTPCodecTypeVideo).awaitFrames(t, 1)
 			v.expectEnd()
 			p.signal(s)
-			if code := p.exitCode(stopsWithin); code != 0 {
+			if code := p.ExitCode(stopsWithin); code != 0 {
 				t.Errorf("exit code %d, want 0", code)
 			}
 			if strings.Contains(p.stderr.String(), "gstpeer: ") {
@@ -98,7 +99,7 @@ func TestSignals(t *testing.T) {
 		p := startGstpeer(t, nil, "--listen", "127.0.0.1:0", "--video", "rtsp://"+camera+"/live")
 		<-dialled
 		p.signal(syscall.SIGTERM)
-		if code := p.exitCode(stopsWithin); code != 0 {
+		if code := p.ExitCode(stopsWithin); code != 0 {
 			t.Errorf("exit code %d, want 0", code)
 		}
 	})
@@ -111,7 +112,7 @@ func TestSignalWhileRelayIsMute(t *testing.T) {
 		p := startGstpeer(t, nil, "--server", scheme+relay)
 		<-dialled
 		p.signal(syscall.SIGTERM)
-		if code := p.exitCode(stopsWithin); code != 0 {
+		if code := p.ExitCode(stopsWithin); code != 0 {
 			t.Errorf("%s: exit code %d, want 0", scheme, code)
 		}
 	}
@@ -123,7 +124,7 @@ func TestRunInProcess(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var stdout output
+	var stdout proctest.Output
 	ended := make(chan error, 1)
 	go func() {
 		ended <- run(ctx, slices.Concat([]string{"--listen", "127.0.0.1:0", "--name", "cam"}, small), &stdout, io.Discard)

@@ -28,7 +28,7 @@ func killAndRestart(t *testing.T, relay *program, start func() *program, meanwhi
 	t.Helper()
 	back := time.After(relayAway)
 	relay.signal(syscall.SIGKILL)
-	<-relay.exited
+	<-relay.Exited
 	meanwhile()
 	<-back
 	start()

@@ -153,7 +153,7 @@ func TestRelayComesBack(t *testing.T) {
 	v.expectEnd()
 	stop()
 	p.signal(syscall.SIGTERM)
-	if code := p.exitCode(stopsWithin); code != 0 {
+	if code := p.ExitCode(stopsWithin); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
 }
@@ -250,7 +250,7 @@ func TestRelayOfOurOwnWithTLS(t *testing.T) {
 		t.Errorf("the room has %q, %v, want cam", members, err)
 	}
 	p.signal(syscall.SIGTERM)
-	if code := p.exitCode(startLimit); code != 0 {
+	if code := p.ExitCode(startLimit); code != 0 {
 		t.Errorf("exit code %d after SIGTERM, want 0", code)
 	}
 }

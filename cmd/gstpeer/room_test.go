@@ -7,14 +7,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/gorilla/websocket"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
-	"github.com/gstpeer/gstpeer/server"
+	"github.com/gstpeer/gstpeer/internal/relaytest"
 	"github.com/gstpeer/gstpeer/signalling"
 )
 
@@ -29,25 +28,8 @@ func startRelay(t *testing.T) string {
 // startRelayAt is startRelay for a relay that can be stopped before, repeatedly.
 func startRelayAt(t *testing.T, wanted string) (address string, stop func()) {
 	t.Helper()
-	listener, err := server.Listen(wanted)
-	if err != nil {
-		t.Fatal(err)
-	}
-	relay, err := server.New(server.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- relay.Serve(ctx, listener) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Errorf("relay: %v", err)
-		}
-	})
-	t.Cleanup(stop)
-	return listener.Addr().String(), stop
+	at, stop := relaytest.Start(t, wanted)
+	return at.String(), stop
 }
 
 // buildRelay builds the relay as users run it.

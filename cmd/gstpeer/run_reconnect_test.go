@@ -177,7 +177,7 @@ func TestToken(t *testing.T) {
 		p.awaitOutput(`Streaming to room`)
 		expired.Store(true)
 		doors.Close()
-		if code := p.exitCode(startLimit); code != 1 {
+		if code := p.ExitCode(startLimit); code != 1 {
 			t.Errorf("exit code %d, want 1", code)
 		}
 		if said := p.stderr.String(); !strings.Contains(said, "give another one with --token") || strings.Contains(said, "the-token") {

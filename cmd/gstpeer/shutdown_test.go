@@ -42,7 +42,7 @@ func TestSignalInFullRoom(t *testing.T) {
 			})
 			time.Sleep(3 * time.Second) // of the recording
 			p.signal(s)
-			if code := p.exitCode(stopsWithin); code != 0 {
+			if code := p.ExitCode(stopsWithin); code != 0 {
 				t.Errorf("exit code %d, want 0", code)
 			}
 			for {
@@ -99,8 +99,8 @@ func TestSecondSignal(t *testing.T) {
 		time.Sleep(pollInterval)
 		p.signal(syscall.SIGTERM)
 	}
-	status := p.command.ProcessState.Sys().(syscall.WaitStatus)
+	status := p.Command.ProcessState.Sys().(syscall.WaitStatus)
 	if !status.Signaled() || status.Signal() != syscall.SIGTERM {
-		t.Errorf("ended with %v after %s, want the signal", p.command.ProcessState, time.Since(began))
+		t.Errorf("ended with %v after %s, want the signal", p.Command.ProcessState, time.Since(began))
 	}
 }

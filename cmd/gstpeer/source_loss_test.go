@@ -63,7 +63,7 @@ func TestExitOnSourceLoss(t *testing.T) {
 	c := rtsptest.Start(t, rtsptest.Camera{})
 	p := startStreaming(t, "--exit-on-source-loss", "--video", c.URL("", ""))
 	c.Stop()
-	if code := p.exitCode(startLimit); code != 3 {
+	if code := p.ExitCode(startLimit); code != 3 {
 		t.Errorf("exit code %d, want 3", code)
 	}
 	if !regexp.MustCompile(`(?m)^gstpeer: source lost: video source rtsp://.*check address`).MatchString(p.stderr.String()) {

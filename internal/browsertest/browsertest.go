@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/gstpeer/gstpeer/internal/proctest"
 )
 
 // Patience is how long anything that has to happen may take: the machine may be
 // busy.
-const Patience = 60 * time.Second
+const Patience = proctest.Patience
 
 // InsecureHost is a name of 127.0.0.1 which Chromium does not trust as it does
 // localhost.

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/gstpeer/gstpeer/internal/proctest"
 )
 
 // endsWithin is how long Firefox may take to end by itself.
@@ -74,7 +76,7 @@ func (f *firefoxProcess) launch() error {
 	f.command = exec.Command(path, "--headless", "--no-remote", "--profile", f.profile, "--remote-debugging-port=0",
 		"--width", "1280", "--height", "800")
 	f.command.Env = append(os.Environ(), "MOZ_CRASHREPORTER_DISABLE=1")
-	f.command.SysProcAttr = ownGroup()
+	f.command.SysProcAttr = proctest.OwnGroup()
 	// A pipe of our own: Wait closes one of StderrPipe's under its reader.
 	from, to, err := os.Pipe()
 	if err != nil {

@@ -1,16 +1,14 @@
 package cameratest
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
-	"github.com/gstpeer/gstpeer/server"
+	"github.com/gstpeer/gstpeer/internal/relaytest"
 )
 
 const (
@@ -29,7 +27,7 @@ func TestCamera(t *testing.T) {
 	m := boot(t)
 	m.admit()
 	m.isListed()
-	relay := startRelay(t)
+	relay, _ := relaytest.Start(t, "127.0.0.1:0")
 	start := time.Now()
 	peer := m.begin(user(program, "--server", fmt.Sprintf("ws://%s:%d", HostAddress, relay.Port), "--room", "demo", "--name", "cam",
 		"--video", camera, "--width", "320", "--height", "180", "--frame-rate", "10"))
@@ -87,27 +85,4 @@ func (m *machine) plug() {
 func (m *machine) admit() {
 	m.t.Helper()
 	m.shell("chgrp video /dev/video0 && chmod 660 /dev/video0")
-}
-
-// startRelay runs a relay until the test ends.
-func startRelay(t *testing.T) *net.TCPAddr {
-	t.Helper()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	relay, err := server.New(server.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- relay.Serve(ctx, listener) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("relay: %v", err)
-		}
-	})
-	return listener.Addr().(*net.TCPAddr)
 }

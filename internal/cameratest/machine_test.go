@@ -1,7 +1,6 @@
 package cameratest
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -11,11 +10,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
+	"github.com/gstpeer/gstpeer/internal/proctest"
 )
 
 // patience is how long anything may take: the machine's processor is emulated.
@@ -26,26 +25,8 @@ const emulator = "qemu-system-x86_64"
 // machine is a virtual one that runs until the test ends.
 type machine struct {
 	t       *testing.T
-	console output
+	console proctest.Output
 	control *rpc.Client
-}
-
-// output collects what a program writes.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 // require ends the test where no machine can be run: that is a failure, unless
@@ -86,8 +67,8 @@ func boot(t *testing.T) *machine {
 	}
 	defer listener.Close()
 	m := &machine{t: t}
-	exited := m.start(work, k.image, initramfs, listener.Addr().(*net.TCPAddr).Port)
-	m.awaitCall(listener, exited)
+	emulated := m.start(work, k.image, initramfs, listener.Addr().(*net.TCPAddr).Port)
+	m.awaitCall(listener, emulated.Exited)
 	t.Logf("booted in %s", time.Since(start).Round(time.Second))
 	return m
 }
@@ -105,8 +86,8 @@ func build(t *testing.T, dir string) {
 	}
 }
 
-// start starts QEMU. The channel is closed when it has ended.
-func (m *machine) start(work, image, initramfs string, control int) <-chan struct{} {
+// start starts QEMU.
+func (m *machine) start(work, image, initramfs string, control int) *proctest.Process {
 	m.t.Helper()
 	command := exec.Command(emulator,
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1536",
@@ -121,25 +102,13 @@ func (m *machine) start(work, image, initramfs string, control int) <-chan struc
 		"-device", "virtio-9p-pci,fsdev=work,mount_tag="+WorkTag,
 	)
 	command.Stdout, command.Stderr = &m.console, &m.console
-	if err := command.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-	exited := make(chan struct{})
-	go func() {
-		defer close(exited)
-		_ = command.Wait() // the console tells why
-	}()
+	process := proctest.Start(m.t, command)
 	m.t.Cleanup(func() {
 		if m.control != nil {
 			m.control.Close()
 		}
-		_ = command.Process.Kill()
-		<-exited
-		if m.t.Failed() {
-			m.t.Logf("the machine's console:\n%s", m.console.String())
-		}
 	})
-	return exited
+	return process
 }
 
 // awaitCall waits until init calls, which does so when the machine is ready.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -73,9 +72,7 @@ var ready = regexp.MustCompile(`(?m)^(?:Open|The page is at) (https?://\S+)$|^(?
 func TestCommands(t *testing.T) {
 	if os.Getenv(inWorld) == "" {
 		nettest.Require(t, ownNamespaces)
-		command := nettest.Own(exec.Command(os.Args[0], "-test.run=^TestCommands$", "-test.v"), ownNamespaces)
-		command.Env = append(os.Environ(), inWorld+"=1")
-		text, err := command.CombinedOutput()
+		text, err := nettest.Test(t, "TestCommands", ownNamespaces, inWorld+"=1").CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
@@ -119,7 +116,7 @@ func (w *world) run(t *testing.T, b Block) {
 			p := startProcess(t, w.shell(before, command))
 			if o.serves && o.serving(t, p) {
 				serving = append(serving, service{p, o})
-			} else if code := p.exitCode(); code != 0 && o.needs == "" {
+			} else if code := p.ExitCode(patience); code != 0 && o.needs == "" {
 				t.Errorf("%s: exit code %d", command, code)
 			}
 			t.Logf("%4.1f s: %s", time.Since(began).Seconds(), command)
@@ -127,8 +124,8 @@ func (w *world) run(t *testing.T, b Block) {
 	}
 	for i := len(serving) - 1; i >= 0; i-- {
 		serving[i].terminate()
-		if code := serving[i].exitCode(); code != 0 && serving[i].at == "" {
-			t.Errorf("%s: exit code %d after SIGTERM", serving[i].command, code)
+		if code := serving[i].ExitCode(patience); code != 0 && serving[i].at == "" {
+			t.Errorf("%s: exit code %d after SIGTERM", serving[i].Command, code)
 		}
 	}
 }
@@ -138,19 +135,19 @@ func (w *world) run(t *testing.T, b Block) {
 func (o outcome) serving(t *testing.T, p *process) bool {
 	t.Helper()
 	if o.at != "" {
-		awaitListener(t, o.at)
+		p.AwaitListener(o.at)
 		return true
 	}
 	said := p.awaitOutputOrEnd(ready)
 	if said == nil {
-		code := p.exitCode()
-		if o.needs == "" || code < 1 || code > 2 || !regexp.MustCompile(o.needs).MatchString(p.output()) {
-			t.Errorf("%s: exit code %d before it was ready, and no word of %q", p.command, code, o.needs)
+		code := p.ExitCode(patience)
+		if o.needs == "" || code < 1 || code > 2 || !regexp.MustCompile(o.needs).MatchString(p.said.String()) {
+			t.Errorf("%s: exit code %d before it was ready, and no word of %q", p.Command, code, o.needs)
 		}
-		t.Logf("not there: %s", strings.TrimSpace(p.output()))
+		t.Logf("not there: %s", strings.TrimSpace(p.said.String()))
 		return false
 	}
-	if page := said[1]; page != "" && !strings.Contains(p.command.String(), "--acme") { // nobody certifies it here
+	if page := said[1]; page != "" && !strings.Contains(p.Command.String(), "--acme") { // nobody certifies it here
 		checkHealth(t, page)
 	}
 	return true

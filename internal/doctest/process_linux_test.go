@@ -3,65 +3,34 @@ package doctest
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gstpeer/gstpeer/internal/proctest"
 )
 
-// patience is how long anything that has to happen may take: the machine may be
-// busy.
-const patience = 60 * time.Second
+// patience is how long anything that has to happen may take.
+const patience = proctest.Patience
 
 // process is a program that runs, with those that it has started.
 type process struct {
-	t       *testing.T
-	command *exec.Cmd
-	exited  chan struct{} // closed after the end
-
-	mu   sync.Mutex
-	said bytes.Buffer
-}
-
-func (p *process) Write(text []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.said.Write(text)
-}
-
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.said.String()
+	*proctest.Process
+	t    *testing.T
+	said proctest.Output
 }
 
 // startProcess runs a program until the test ends, or it does.
 func startProcess(t *testing.T, command *exec.Cmd) *process {
 	t.Helper()
-	p := &process{t: t, command: command, exited: make(chan struct{})}
-	command.Stdout, command.Stderr = io.Writer(p), p
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	command.WaitDelay = time.Second
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(p.exited)
-		_ = command.Wait() // the exit code is in ProcessState
-	}()
-	t.Cleanup(func() {
-		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL) // unless all have ended
-		<-p.exited
-		if t.Failed() {
-			t.Logf("%s:\n%s", command, p.output())
-		}
-	})
+	p := &process{t: t}
+	command.Stdout, command.Stderr = &p.said, &p.said
+	p.Process = proctest.Start(t, command)
 	return p
 }
 
@@ -81,28 +50,16 @@ func (p *process) awaitOutputOrEnd(pattern *regexp.Regexp) []string {
 	defer ticker.Stop()
 	limit := time.After(patience)
 	for {
-		if match := pattern.FindStringSubmatch(p.output()); match != nil {
+		if match := pattern.FindStringSubmatch(p.said.String()); match != nil {
 			return match
 		}
 		select {
 		case <-ticker.C:
-		case <-p.exited:
-			return pattern.FindStringSubmatch(p.output())
+		case <-p.Exited:
+			return pattern.FindStringSubmatch(p.said.String())
 		case <-limit:
 			p.t.Fatalf("has not said %s after %s", pattern, patience)
 		}
-	}
-}
-
-// exitCode waits for the end.
-func (p *process) exitCode() int {
-	p.t.Helper()
-	select {
-	case <-p.exited:
-		return p.command.ProcessState.ExitCode()
-	case <-time.After(patience):
-		p.t.Fatalf("has not ended after %s", patience)
-		return -1
 	}
 }
 
@@ -134,7 +91,7 @@ func (p *process) workers() []int {
 		var state string
 		_, _ = fmt.Sscanf(string(text), "%d", &pid)
 		behindName := string(text[bytes.LastIndexByte(text, ')')+1:])
-		if n, _ := fmt.Sscanf(strings.TrimSpace(behindName), "%s %d %d", &state, &parent, &group); n == 3 && group == p.command.Process.Pid && state != "Z" {
+		if n, _ := fmt.Sscanf(strings.TrimSpace(behindName), "%s %d %d", &state, &parent, &group); n == 3 && group == p.Command.Process.Pid && state != "Z" {
 			members, parents[parent] = append(members, pid), true
 		}
 	}

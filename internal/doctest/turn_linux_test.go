@@ -24,9 +24,7 @@ const inInternet = "TEST_RUNS_IN_INTERNET"
 func TestTURNConfiguration(t *testing.T) {
 	if os.Getenv(inInternet) == "" {
 		nettest.Require(t, 0)
-		command := nettest.Own(exec.Command(os.Args[0], "-test.run=^TestTURNConfiguration$", "-test.v"), 0)
-		command.Env = append(os.Environ(), inInternet+"=1")
-		if text, err := command.CombinedOutput(); err != nil {
+		if text, err := nettest.Test(t, "TestTURNConfiguration", 0, inInternet+"=1").CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
 		return
@@ -48,8 +46,7 @@ func TestTURNConfiguration(t *testing.T) {
 	}
 	server := exec.Command("turnserver", "-c", "turnserver.conf", "--log-file=stdout", "--pidfile=pid", "--userdb=db")
 	server.Dir = folder
-	startProcess(t, server)
-	awaitListener(t, "203.0.113.5:3478")
+	startProcess(t, server).AwaitListener("203.0.113.5:3478")
 	username, credential := turntest.Credentials(secret, "cam", time.Now().Add(time.Hour))
 	for family, peers := range map[turn.RequestedAddressFamily]string{
 		turn.RequestedAddressFamilyIPv4: "198.51.100.7 203.0.113.5 !10.0.0.1 !100.64.0.1 !127.0.0.1 !169.254.169.254 !172.17.0.1 !192.168.1.20 !224.0.0.1",

@@ -3,7 +3,6 @@ package doctest
 import (
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/gstpeer/gstpeer/internal/nettest"
 	"github.com/gstpeer/gstpeer/internal/rtsptest"
@@ -170,35 +168,11 @@ func (w *world) must(command string) {
 func (w *world) serve(t *testing.T, b Block) {
 	t.Helper()
 	all := strings.Join(b.Commands, "\n")
-	switch relay := "./bin/gstpeer-server --listen :8443"; {
-	case strings.Contains(all, "gstpeer-server"):
-	case strings.Contains(all, "ws://"+ownName+":8443"):
-		startProcess(t, w.shell(nil, relay)).awaitOutput(ready)
-	case strings.Contains(all, "wss://"+ownName+":8443"):
-		startProcess(t, w.shell(nil, relay+" --tls-self-signed --state-dir state")).awaitOutput(ready)
-		w.must("cp state/self-signed.crt ca.pem")
+	if strings.Contains(all, "ws://"+ownName+":8443") && !strings.Contains(all, "gstpeer-server") {
+		startProcess(t, w.shell(nil, "./bin/gstpeer-server --listen :8443")).awaitOutput(ready)
 	}
 	if strings.Contains(all, "turn.example.org") && !strings.Contains(all, "turnserver") {
 		startProcess(t, w.shell(nil, fmt.Sprintf("turnserver -n --no-cli --no-tls --no-dtls --log-file=stdout --pidfile=turn.pid --userdb=turn.db"+
-			" --listening-ip=%s --relay-ip=%s --realm=example.org --lt-cred-mech --user=cam:secret", ownAddress, ownAddress)))
-		awaitListener(t, ownAddress+":3478")
-	}
-}
-
-// awaitListener waits until somebody listens at an address.
-func awaitListener(t *testing.T, address string) {
-	t.Helper()
-	limit := time.After(patience)
-	for {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-			return
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-limit:
-			t.Fatalf("nobody listens after %s: %v", patience, err)
-		}
+			" --listening-ip=%s --relay-ip=%s --realm=example.org --lt-cred-mech --user=cam:secret", ownAddress, ownAddress))).AwaitListener(ownAddress + ":3478")
 	}
 }

@@ -2,7 +2,6 @@
 package turntest
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/base64"
@@ -12,9 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/gstpeer/gstpeer/internal/proctest"
 )
 
 // Realm is that of every server.
@@ -24,26 +24,11 @@ const Realm = "gstpeer.test"
 type Server struct {
 	Address netip.AddrPort // of UDP and TCP
 
-	log output
-}
-
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
+	log proctest.Output
 }
 
 // Log is what the server has said.
-func (s *Server) Log() string {
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	return s.log.text.String()
-}
+func (s *Server) Log() string { return s.log.String() }
 
 // WithSecret is for credentials of the TURN REST API.
 func WithSecret(secret string) []string {
@@ -72,49 +57,15 @@ func Start(t testing.TB, options ...string) *Server {
 	}
 	s := &Server{Address: freePort(t)}
 	dir := t.TempDir()
-	command := exec.CommandContext(t.Context(), program, slices.Concat([]string{
+	command := exec.Command(program, slices.Concat([]string{
 		"-n", "--no-cli", "--no-dtls", "--realm=" + Realm, "--fingerprint", "--allow-loopback-peers",
 		"--listening-ip=" + s.Address.Addr().String(), "--relay-ip=" + s.Address.Addr().String(), fmt.Sprintf("--listening-port=%d", s.Address.Port()),
 		"--log-file=stdout", "--simple-log", "--verbose",
 		"--pidfile=" + filepath.Join(dir, "pid"), "--userdb=" + filepath.Join(dir, "db"),
 	}, options)...)
 	command.Stdout, command.Stderr = &s.log, &s.log
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = command.Wait() // it is killed
-	}()
-	t.Cleanup(func() { // after t.Context has ended
-		<-ended
-		if t.Failed() {
-			t.Logf("coturn:\n%s", s.Log())
-		}
-	})
-	s.awaitReady(t, ended)
+	proctest.Start(t, command).AwaitListener(s.Address.String())
 	return s
-}
-
-// awaitReady waits until the server takes connections.
-func (s *Server) awaitReady(t testing.TB, ended <-chan struct{}) {
-	t.Helper()
-	limit := time.After(20 * time.Second)
-	for {
-		conn, err := net.Dial("tcp", s.Address.String())
-		if err == nil {
-			conn.Close()
-			return
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ended:
-			t.Fatalf("coturn has ended:\n%s", s.Log())
-		case <-limit:
-			t.Fatalf("coturn is not there after 20 s: %v", err)
-		}
-	}
 }
 
 // freePort is one that nobody has, of UDP and of TCP.
