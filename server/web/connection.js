@@ -41,6 +41,7 @@ export class Connection {
   #offering = false;
   #wasLive = false;
   #described = false;
+  #asking = new Set(); // who waits for figures
   #remote = null; // the latest description that we took from the member
 
   constructor({ configuration, outgoing, polite, send, changed, text }) {
@@ -137,8 +138,19 @@ export class Connection {
     return { weOffered, codecs: codecs(offer.sdp) };
   }
 
+  // getStats promises an empty report to who still waits for one at close(), or
+  // asks later: Firefox never answers them.
   getStats() {
-    return this.#peer.getStats();
+    if (this.status === 'closed') {
+      return Promise.resolve(new Map());
+    }
+    return new Promise((resolve, reject) => {
+      this.#asking.add(resolve);
+      this.#peer
+        .getStats()
+        .then(resolve, reject)
+        .finally(() => this.#asking.delete(resolve));
+    });
   }
 
   // flowing tells whether media still comes in, after watching for `duration` ms.
@@ -153,6 +165,7 @@ export class Connection {
     this.status = 'closed';
     this.#peer.onicecandidate = this.#peer.onconnectionstatechange = this.#peer.onnegotiationneeded = null;
     this.#peer.close();
+    this.#asking.forEach((answer) => answer(new Map()));
   }
 
   // Operations run one after the other, so that no candidate meets a connection
@@ -299,7 +312,7 @@ export class Connection {
 
   async #bytesReceived() {
     let bytes = 0;
-    (await this.#peer.getStats()).forEach(({ type, bytesReceived }) => {
+    (await this.getStats()).forEach(({ type, bytesReceived }) => {
       bytes += type === 'inbound-rtp' ? bytesReceived : 0;
     });
     return bytes;

@@ -209,6 +209,25 @@ func TestConnectionDies(t *testing.T) {
 	}
 }
 
+// TestFiguresOfClosedConnection: who asks for figures gets an answer, if perhaps an
+// empty one, although the connection is closed meanwhile.
+func TestFiguresOfClosedConnection(t *testing.T) {
+	for _, browser := range browsertest.Browsers {
+		t.Run(browser.Name, func(t *testing.T) {
+			t.Parallel()
+			r := startRelay(t)
+			newPictureAndTone(t, "camera", "lab").join(r)
+			b := tab{browser.Open(t, r.page("lab"))}
+			b.awaitLive("camera")
+			browsertest.Evaluate[int](b.Tab, `(async () => {
+				const figures = gstpeer.peers()[0].stats();
+				dispatchEvent(new Event('pagehide'));
+				return (await figures).length;
+			})()`)
+		})
+	}
+}
+
 // TestSenderVanishes takes the sender's network away, so that nothing tells the
 // page but silence.
 func TestSenderVanishes(t *testing.T) {
