@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -110,7 +111,7 @@ func (p chromiumPage) evaluate(expression string) (json.RawMessage, error) {
 	return runChromium(p, chromedp.Evaluate[[]byte](expression, chromedp.EvalAwaitPromise))
 }
 
-// listen tells what the page says to the console.
+// listen tells what the page, or the browser about it, says to the console.
 func listen(event any, says func(line string)) {
 	switch e := event.(type) {
 	case *runtime.EventConsoleAPICalled:
@@ -119,6 +120,8 @@ func listen(event any, says func(line string)) {
 			words = append(words, string(argument.Value)+argument.Description)
 		}
 		says(strings.Join(words, " "))
+	case *log.EventEntryAdded: // such as what could not be loaded
+		says(strings.Join([]string{string(e.Entry.Level), e.Entry.Text, e.Entry.URL}, " "))
 	case *runtime.EventExceptionThrown:
 		line := "exception " + e.ExceptionDetails.Text
 		if e.ExceptionDetails.Exception != nil {

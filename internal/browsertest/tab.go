@@ -3,6 +3,7 @@ package browsertest
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,9 @@ type Tab struct {
 	mu      sync.Mutex
 	console []string // guarded by mu
 }
+
+// clicks is how often a click is tried.
+const clicks = 5
 
 // driver does what a user and a developer do with a page, in some browser. All of
 // it takes Patience at most.
@@ -100,10 +104,19 @@ func (b *Tab) Reload() {
 	b.check(b.driver.reload())
 }
 
-// Click clicks the element that a CSS selector finds, once it can be seen.
+// Click clicks the element that a CSS selector finds, once it can be seen. When
+// it moves away from under the pointer, it is clicked again.
 func (b *Tab) Click(selector string) {
 	b.t.Helper()
-	b.check(b.driver.click(selector))
+	for range clicks {
+		Evaluate[any](b, fmt.Sprintf(`void (window.clickArrived = false, document.addEventListener('click',
+			({target}) => { window.clickArrived = target.closest(%q) !== null; }, {capture: true, once: true}))`, selector))
+		b.check(b.driver.click(selector))
+		if Evaluate[bool](b, `window.clickArrived ?? true`) { // undefined when it has led to another page
+			return
+		}
+	}
+	b.t.Fatalf("%d clicks did not arrive at %s", clicks, selector)
 }
 
 // Resize gives the page that many CSS pixels.
