@@ -47,7 +47,7 @@ func TestPage(t *testing.T) {
 		"Content-Type":            "text/html; charset=utf-8",
 		"X-Content-Type-Options":  "nosniff",
 		"Referrer-Policy":         "no-referrer",
-		"Content-Security-Policy": "default-src 'none'; script-src 'self';",
+		"Content-Security-Policy": "default-src 'none'; script-src 'self' 'sha256-",
 	} {
 		if got := response.Header.Get(name); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %q, want %q", name, got, want)

@@ -2,7 +2,12 @@ package webtest
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -333,6 +338,30 @@ func TestPageObeysItsPolicy(t *testing.T) {
 	b.Eventually(`/\d kbit/.test(document.querySelector('[data-figure=bitrate]').textContent)`)
 	if wrongs := browsertest.Evaluate[[]string](b.Tab, `wrongs`); len(wrongs) > 0 {
 		t.Errorf("the page did wrong: %v", wrongs)
+	}
+}
+
+// TestFilesThatDoNotArrive has the page come to itself after the browser could
+// not load all of it.
+func TestFilesThatDoNotArrive(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	newPictureAndTone(t, "camera", "lab").join(r)
+	through := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: r.address})
+	for _, file := range []string{"/main.js", "/room.js"} {
+		var failures atomic.Int32
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+			if request.URL.Path == file && failures.Add(1) <= 2 {
+				panic(http.ErrAbortHandler) // closes the connection
+			}
+			through.ServeHTTP(w, request)
+		}))
+		t.Cleanup(proxy.Close)
+		b := openPage(t, proxy.URL+"/?room=lab")
+		b.awaitLive("camera")
+		if n := failures.Load(); n < 2 {
+			t.Errorf("%s was asked for %d times only: nothing is tested", file, n)
+		}
 	}
 }
 
