@@ -1,15 +1,23 @@
 # Two images of one file:
 #   docker build -t gstpeer .                          the peer, with GStreamer
 #   docker build -t gstpeer-server --target server .   the relay alone, static
-# docs/containers.md says how to run them.
+# docs/containers.md says how to run them. The base images are named to the patch
+# and to the day, and change only here: for newer ones, take the newest tags of this
+# form that the pages of golang and debian on Docker Hub list.
 
-FROM golang:1.26-bookworm AS go
+# As in internal/version.
+ARG VERSION=0.1.0-dev
+
+FROM golang:1.26.8-bookworm AS go
 WORKDIR /src
 ENV GOFLAGS="-trimpath -buildvcs=false"
-COPY go.mod go.sum ./
-RUN go mod download
 
 FROM go AS build-server
+# What others have written takes the longest, and comes first: a change of our own
+# does not build it again.
+RUN CGO_ENABLED=0 go build net/http
+COPY go.mod go.sum ./
+RUN go mod download
 COPY . .
 ARG COMMIT=unknown
 RUN CGO_ENABLED=0 go build -ldflags "-s -w -X github.com/gstpeer/gstpeer/internal/version.commit=$COMMIT" -o /root-of-image/usr/bin/ ./cmd/gstpeer-server \
@@ -26,27 +34,31 @@ USER 65532:65532
 EXPOSE 8443
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/usr/bin/gstpeer-server", "health"]
 ENTRYPOINT ["/usr/bin/gstpeer-server"]
+ARG VERSION
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="gstpeer-server" \
 	org.opencontainers.image.description="Signalling relay for WebRTC peers, with a web page for browsers" \
 	org.opencontainers.image.source="https://github.com/gstpeer/gstpeer" \
 	org.opencontainers.image.licenses="Apache-2.0" \
+	org.opencontainers.image.version="$VERSION" \
 	org.opencontainers.image.revision="$COMMIT"
 
 FROM go AS build-peer
 RUN apt-get update -q \
 	&& apt-get install -qy --no-install-recommends gcc libc6-dev pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
-# The bindings take minutes, and change with go.mod alone.
-RUN go build github.com/go-gst/go-gst/gst/app
 COPY deploy/libav-stubs.c /stubs/
 RUN cd /stubs \
 	&& echo 'LIBAVFORMAT_59 { *; };' >format && gcc -shared -fPIC -O2 -DFORMAT -Wl,-soname,libavformat.so.59,--version-script,format -o libavformat.so.59 libav-stubs.c \
 	&& echo 'LIBAVFILTER_8 { *; };' >filter && gcc -shared -fPIC -O2 -Wl,-soname,libavfilter.so.8,--version-script,filter -o libavfilter.so.8 libav-stubs.c
+COPY go.mod go.sum ./
+RUN go mod download
+# The bindings take minutes.
+RUN go build github.com/go-gst/go-gst/gst/app
 COPY . .
 ARG COMMIT=unknown
 RUN go build -ldflags "-s -w -X github.com/gstpeer/gstpeer/internal/version.commit=$COMMIT" -o /usr/bin/ ./cmd/gstpeer
 
-FROM debian:bookworm-slim AS gstreamer
+FROM debian:bookworm-20261005-slim AS gstreamer
 RUN find /usr/lib -name '*.so*' >/base-libraries \
 	&& apt-get update -q \
 	&& DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends ca-certificates fonts-dejavu-core \
@@ -57,7 +69,7 @@ COPY --from=build-peer /stubs/*.so.* /stubs/
 COPY --from=build-peer /usr/bin/gstpeer /usr/bin/
 RUN /gather-gstreamer.sh /root-of-image
 
-FROM debian:bookworm-slim AS peer
+FROM debian:bookworm-20261005-slim AS peer
 COPY --from=gstreamer /root-of-image /
 ENV GSTPEER_LISTEN=:8443 GSTPEER_METRICS=127.0.0.1:9091 GSTPEER_STATE_DIR=/var/lib/gstpeer \
 	GST_REGISTRY=/usr/lib/gstpeer/registry.bin
@@ -72,9 +84,11 @@ USER 65532:65532
 EXPOSE 8443
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/usr/bin/gstpeer", "health"]
 ENTRYPOINT ["/usr/bin/gstpeer"]
+ARG VERSION
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="gstpeer" \
 	org.opencontainers.image.description="Puts any GStreamer source into browsers over WebRTC" \
 	org.opencontainers.image.source="https://github.com/gstpeer/gstpeer" \
 	org.opencontainers.image.licenses="Apache-2.0" \
+	org.opencontainers.image.version="$VERSION" \
 	org.opencontainers.image.revision="$COMMIT"

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
+	"github.com/gstpeer/gstpeer/internal/version"
 )
 
 const (
@@ -52,7 +53,7 @@ func TestConfiguration(t *testing.T) {
 		if config.User == "" || config.User == "root" || strings.HasPrefix(config.User, "0") {
 			t.Errorf("%s: user %q", program, config.User)
 		}
-		for label, want := range map[string]string{"title": program, "licenses": "Apache-2.0", "revision": commit} {
+		for label, want := range map[string]string{"title": program, "licenses": "Apache-2.0", "version": version.Number, "revision": commit} {
 			if got := config.Labels["org.opencontainers.image."+label]; got != want {
 				t.Errorf("%s: label %s is %q, want %q", program, label, got, want)
 			}
