@@ -292,7 +292,7 @@ const commit = "0123456789ab"
 func (e *engine) forget(t *testing.T) {
 	t.Helper()
 	e.must(t, "buildah", "rm", "--all")
-	for _, name := range []string{unitsImage, peerImage, relay} {
+	for _, name := range []string{unitsImage, ownImage, peerImage, relay} {
 		_, _ = e.try(patience, "podman", "rmi", "--force", name) // there may be none
 	}
 	e.podman(t, "image", "prune", "--force")

@@ -22,7 +22,8 @@ var documented = []struct{ command, by string }{
 	{`^docker push `, "nothing: it publishes a release"},
 	{`docker compose up`, "TestCompose"},
 	{`--device /dev/video0 `, "nothing here: there is no camera"},
-	{`^docker (exec gstpeer|run --rm|stop)`, ""},
+	{`^docker stop`, "TestDocumentedContainers stops so what has a name"},
+	{`^docker (exec gstpeer|run --rm)`, ""},
 }
 
 // containerCommands are those of the pages, and of none that nothing tests.
@@ -56,6 +57,9 @@ func testOf(command string) (by string, known bool) {
 	return "", false
 }
 
+// ownImage is what docs/containers.md derives.
+const ownImage = "localhost/gstpeer-own"
+
 // TestDocumented needs no engine.
 func TestDocumented(t *testing.T) { containerCommands(t) }
 
@@ -68,8 +72,8 @@ run) shift; exec podman run --cidfile "$CONTAINER" --health-interval=disable "$@
 esac
 `
 
-// TestDocumentedContainers runs the containers of the pages, and in the first one
-// with a name what they say to run in it, and stops them.
+// TestDocumentedContainers runs the containers of the pages, and in those with a
+// name what they say to run in it, and stops them.
 func TestDocumentedContainers(t *testing.T) {
 	commands := containerCommands(t)
 	e := newBuiltEngine(t)
@@ -134,42 +138,32 @@ func (d *documentedContainer) shell(command string) *exec.Cmd {
 	return shell
 }
 
-// run runs the container until it has said where its page is.
+// run runs the container until it has said where its page is, and stops it.
 func (d *documentedContainer) run(command string, inside []string) {
-	free := strings.ReplaceAll(command, "-p 8443:8443", "-p 127.0.0.1::8443")
-	shell := d.shell("exec " + strings.ReplaceAll(free, "/etc/ssl/relay", filepath.Join(d.dir, "tls")))
-	shell.Stdout, shell.Stderr, shell.WaitDelay = d, d, time.Second
-	if err := shell.Start(); err != nil {
-		d.t.Fatal(err)
+	named := strings.Contains(command, "--name gstpeer ")
+	if named { // what was killed may have left one
+		d.e.podman(d.t, "rm", "--force", "--ignore", "--time", "0", "gstpeer")
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- shell.Wait() }()
-	d.t.Cleanup(func() {
-		if id, err := os.ReadFile(d.id); err == nil {
-			_, _ = d.e.try(patience, "podman", "rm", "--force", "--ignore", "--time", "0", strings.TrimSpace(string(id)))
-		}
-		if d.t.Failed() {
-			d.t.Logf("it says:\n%s", d.output())
-		}
-	})
+	ended := d.start(command)
 	await(d.t, func() error {
 		if regexp.MustCompile(`(?m)^(Open|The page is at) http`).MatchString(d.output()) {
 			return nil
 		}
 		return fmt.Errorf("%s: no page:\n%s", command, d.output())
 	})
-	if strings.Contains(command, "--name gstpeer ") {
-		for _, command := range inside {
+	if named {
+		for _, command := range append(inside, "docker stop gstpeer") {
 			if out, err := d.shell(command).CombinedOutput(); err != nil {
 				d.t.Errorf("%s: %v\n%s", command, err, out)
 			}
 		}
+	} else {
+		id, err := os.ReadFile(d.id)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.e.podman(d.t, "kill", "--signal", "TERM", strings.TrimSpace(string(id)))
 	}
-	id, err := os.ReadFile(d.id)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	d.e.podman(d.t, "kill", "--signal", "TERM", strings.TrimSpace(string(id)))
 	select {
 	case err := <-ended:
 		if err != nil {
@@ -177,5 +171,47 @@ func (d *documentedContainer) run(command string, inside []string) {
 		}
 	case <-time.After(patience):
 		d.t.Fatal("it has not ended after SIGTERM")
+	}
+}
+
+// start starts the container, which the test ends with at the latest.
+func (d *documentedContainer) start(command string) (ended <-chan error) {
+	free := strings.ReplaceAll(command, "-p 8443:8443", "-p 127.0.0.1::8443")
+	shell := d.shell("exec " + strings.ReplaceAll(free, "/etc/ssl/relay", filepath.Join(d.dir, "tls")))
+	shell.Stdout, shell.Stderr, shell.WaitDelay = d, d, time.Second
+	if err := shell.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	end, waited := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(waited)
+		end <- shell.Wait()
+	}()
+	d.t.Cleanup(func() {
+		_ = shell.Process.Kill() // it may have ended
+		<-waited
+		if id, err := os.ReadFile(d.id); err == nil {
+			_, _ = d.e.try(patience, "podman", "rm", "--force", "--ignore", "--time", "0", strings.TrimSpace(string(id)))
+		}
+		if d.t.Failed() {
+			d.t.Logf("it says:\n%s", d.output())
+		}
+	})
+	return end
+}
+
+// TestDocumentedDockerfile builds the image of one's own that docs/containers.md
+// tells to build, which has plugins that gstpeer's has not.
+func TestDocumentedDockerfile(t *testing.T) {
+	e := newBuiltEngine(t)
+	e.make(t, ownImage, t.TempDir(), find(t, "docs/containers.md", "(?ms)^```Dockerfile\n(FROM gstpeer\n.+?)^```$"))
+	examine := func(image string) (string, error) {
+		return e.try(patience, "podman", "run", "--rm", "--env", "GSTPEER_VIDEO=launch:videotestsrc is-live=true ! coloreffects preset=sepia", image, "doctor")
+	}
+	if said, err := examine(peerImage); err == nil {
+		t.Errorf("coloreffects is in %s: choose what is not:\n%s", peerImage, said)
+	}
+	if _, err := examine(ownImage); err != nil {
+		t.Error(err)
 	}
 }
