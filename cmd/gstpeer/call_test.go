@@ -21,24 +21,31 @@ import (
 	"github.com/gstpeer/gstpeer/signalling"
 )
 
-// wantRecorded waits for the program to end and looks into what it has recorded:
-// one file with picture and sound that end together.
+// wantRecorded looks into what a program has recorded: one file with picture and
+// sound that end together.
 func wantRecorded(t *testing.T, directory, pattern string, frames int) {
+	t.Helper()
+	picture, sound := wantRecordedFrames(t, directory, pattern, frames)
+	if apart := (picture.End - sound.End).Abs(); apart > 50*time.Millisecond+picture.LastPause()+sound.LastPause() {
+		t.Errorf("%s: picture and sound end %v apart", pattern, apart)
+	}
+}
+
+// wantRecordedFrames is the same for a sender whose frames come as they may.
+func wantRecordedFrames(t *testing.T, directory, pattern string, frames int) (picture, sound mediatest.Stream) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(directory, pattern))
 	if err != nil || len(files) != 1 {
 		all, _ := filepath.Glob(filepath.Join(directory, "*"))
 		t.Fatalf("%d files match %s, want one; there are %q", len(files), pattern, all)
 	}
-	picture := mediatest.Pass(t, files[0], "video_0", "decodebin")
-	sound := mediatest.Pass(t, files[0], "audio_0", "decodebin")
+	picture = mediatest.Pass(t, files[0], "video_0", "decodebin")
+	sound = mediatest.Pass(t, files[0], "audio_0", "decodebin")
 	t.Logf("%s: picture %v, sound %v", filepath.Base(files[0]), picture, sound)
 	if picture.Buffers < frames || sound.Buffers < frames {
 		t.Errorf("%s: picture %v, sound %v; want at least %d of each", files[0], picture, sound, frames)
 	}
-	if apart := (picture.End - sound.End).Abs(); apart > 50*time.Millisecond+picture.LastPause()+sound.LastPause() {
-		t.Errorf("%s: picture and sound end %v apart", files[0], apart)
-	}
+	return picture, sound
 }
 
 // TestCallBetweenPrograms has one gstpeer call another, in both ways to negotiate.

@@ -48,7 +48,7 @@ func TestFirefoxPublishes(t *testing.T) {
 			if code := p.ExitCode(stopsWithin); code != 0 {
 				t.Errorf("exit code %d, want 0", code)
 			}
-			wantRecorded(t, recorded, "demo-ada-*.mkv", 3*enoughFrames)
+			wantRecordedFrames(t, recorded, "demo-ada-*.mkv", 3*enoughFrames)
 			watcher.AwaitFrames("ada", enoughFrames) // who is not disturbed
 		})
 	}
