@@ -1,18 +1,16 @@
 package containertest
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/gstpeer/gstpeer/internal/doctest"
+	"github.com/gstpeer/gstpeer/internal/proctest"
 )
 
 // documented says of all commands of the pages for a container engine what tests
@@ -114,21 +112,7 @@ type documentedContainer struct {
 	t       *testing.T
 	e       *engine
 	dir, id string // the file with its id
-
-	mu   sync.Mutex
-	said bytes.Buffer
-}
-
-func (d *documentedContainer) Write(text []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.said.Write(text)
-}
-
-func (d *documentedContainer) output() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.said.String()
+	said    proctest.Output
 }
 
 func (d *documentedContainer) shell(command string) *exec.Cmd {
@@ -144,12 +128,12 @@ func (d *documentedContainer) run(command string, inside []string) {
 	if named { // what was killed may have left one
 		d.e.podman(d.t, "rm", "--force", "--ignore", "--time", "0", "gstpeer")
 	}
-	ended := d.start(command)
+	engine := d.start(command)
 	await(d.t, func() error {
-		if regexp.MustCompile(`(?m)^(Open|The page is at) http`).MatchString(d.output()) {
+		if regexp.MustCompile(`(?m)^(Open|The page is at) http`).MatchString(d.said.String()) {
 			return nil
 		}
-		return fmt.Errorf("%s: no page:\n%s", command, d.output())
+		return fmt.Errorf("%s: no page:\n%s", command, d.said.String())
 	})
 	if named {
 		for _, command := range append(inside, "docker stop gstpeer") {
@@ -164,40 +148,22 @@ func (d *documentedContainer) run(command string, inside []string) {
 		}
 		d.e.podman(d.t, "kill", "--signal", "TERM", strings.TrimSpace(string(id)))
 	}
-	select {
-	case err := <-ended:
-		if err != nil {
-			d.t.Errorf("after SIGTERM: %v", err)
-		}
-	case <-time.After(patience):
-		d.t.Fatal("it has not ended after SIGTERM")
+	if code := engine.ExitCode(patience); code != 0 {
+		d.t.Errorf("after SIGTERM: exit code %d", code)
 	}
 }
 
-// start starts the container, which the test ends with at the latest.
-func (d *documentedContainer) start(command string) (ended <-chan error) {
+// start starts the container, which ends with the test at the latest.
+func (d *documentedContainer) start(command string) *proctest.Process {
 	free := strings.ReplaceAll(command, "-p 8443:8443", "-p 127.0.0.1::8443")
 	shell := d.shell("exec " + strings.ReplaceAll(free, "/etc/ssl/relay", filepath.Join(d.dir, "tls")))
-	shell.Stdout, shell.Stderr, shell.WaitDelay = d, d, time.Second
-	if err := shell.Start(); err != nil {
-		d.t.Fatal(err)
-	}
-	end, waited := make(chan error, 1), make(chan struct{})
-	go func() {
-		defer close(waited)
-		end <- shell.Wait()
-	}()
+	shell.Stdout, shell.Stderr = &d.said, &d.said
 	d.t.Cleanup(func() {
-		_ = shell.Process.Kill() // it may have ended
-		<-waited
 		if id, err := os.ReadFile(d.id); err == nil {
 			_, _ = d.e.try(patience, "podman", "rm", "--force", "--ignore", "--time", "0", strings.TrimSpace(string(id)))
 		}
-		if d.t.Failed() {
-			d.t.Logf("it says:\n%s", d.output())
-		}
 	})
-	return end
+	return proctest.Start(d.t, shell)
 }
 
 // TestDocumentedDockerfile builds the image of one's own that docs/containers.md
