@@ -144,6 +144,10 @@ on_element_added (GstBin * webrtcbin, GstBin * bin, GstElement * element,
 
   if (strcmp (kind, "rtpsession") == 0) {
     g_object_set (element, "rtcp-min-interval", REPORT_INTERVAL, NULL);
+  } else if (strcmp (kind, "rtpjitterbuffer") == 0) {
+    /* It would ask for packets again that were not even sent, whenever one is
+     * later than its forerunners let it expect. */
+    g_object_set (element, "rtx-next-seqnum", FALSE, NULL);
   } else if (strcmp (kind, "dtlssrtpdec") == 0) {
     add_probe (owner, element, "rtp_src", filter_media);
     add_probe (owner, element, "rtcp_src", note_reports);
