@@ -1,6 +1,7 @@
 package browsertest
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,8 +27,10 @@ type Tab struct {
 	console []string // guarded by mu
 }
 
-// clicks is how often a click is tried.
-const clicks = 5
+const (
+	clicks     = 5                      // how often one is tried
+	clickTakes = 200 * time.Millisecond // until one arrives that does
+)
 
 // driver does what a user and a developer do with a page, in some browser. All of
 // it takes Patience at most.
@@ -105,18 +108,49 @@ func (b *Tab) Reload() {
 }
 
 // Click clicks the element that a CSS selector finds, once it can be seen. When
-// it moves away from under the pointer, it is clicked again.
+// it moves away from under the pointer, it is clicked again; when the click has
+// done something else then, the test ends.
 func (b *Tab) Click(selector string) {
 	b.t.Helper()
 	for range clicks {
-		Evaluate[any](b, fmt.Sprintf(`void (window.clickArrived = false, document.addEventListener('click',
-			({target}) => { window.clickArrived = target.closest(%q) !== null; }, {capture: true, once: true}))`, selector))
+		Evaluate[any](b, fmt.Sprintf(`void (window.lastClick = {}, document.addEventListener('click', ({target}) => {
+			const control = target.closest('button, a, input, select');
+			const hit = control ?? target;
+			window.lastClick = {
+				arrived: target.closest(%q) !== null,
+				acts: control !== null,
+				hit: (hit.cloneNode().outerHTML + hit.innerText).slice(0, 200),
+			};
+		}, {capture: true, once: true}))`, selector))
 		b.check(b.driver.click(selector))
-		if Evaluate[bool](b, `window.clickArrived ?? true`) { // undefined when it has led to another page
+		switch click := b.lastClick(); {
+		case click.Arrived:
 			return
+		case click.Acts:
+			b.t.Fatalf("a click for %s arrived at %s", selector, click.Hit)
+		default:
+			b.t.Logf("a click for %s arrived at %s", selector, cmp.Or(click.Hit, "nothing"))
 		}
 	}
 	b.t.Fatalf("%d clicks did not arrive at %s", clicks, selector)
+}
+
+// click is what became of one.
+type click struct {
+	Arrived bool   `json:"arrived"` // where it was meant to
+	Acts    bool   `json:"acts"`    // what it hit does something
+	Hit     string `json:"hit"`     // an element, "" as long as it is none
+}
+
+// lastClick tells about a click once it is there, or has led to another page.
+func (b *Tab) lastClick() click {
+	b.t.Helper()
+	for start := time.Now(); ; time.Sleep(pollInterval) {
+		last := Evaluate[click](b, `window.lastClick ?? {arrived: true}`)
+		if last.Arrived || last.Hit != "" || time.Since(start) > clickTakes {
+			return last
+		}
+	}
 }
 
 // Resize gives the page that many CSS pixels.
