@@ -56,15 +56,16 @@ func (b *Tab) AwaitSound(uid string) Inbound {
 	return b.Inbound(uid, "audio")
 }
 
-// AwaitSilence waits until a peer's sound has paused for a moment, in which a fake
-// microphone would have beeped.
+// AwaitSilence waits until a peer's sound has come in for a moment and been silent, in
+// which a fake microphone would have beeped.
 func (b *Tab) AwaitSilence(uid string) {
 	b.t.Helper()
 	b.Eventually(fmt.Sprintf(`(async () => {
-		const energy = async () => (await %s).totalAudioEnergy;
-		const before = await energy();
+		const audio = () => %s;
+		const before = await audio();
 		await new Promise((done) => setTimeout(done, 1500));
-		return await energy() - before < 1e-6;
+		const after = await audio();
+		return after.packetsReceived > before.packetsReceived && after.totalAudioEnergy - before.totalAudioEnergy < 1e-6;
 	})()`, inbound(uid, "audio")))
 }
 
