@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"os"
-	"os/exec"
 	"syscall"
 	"testing"
 
@@ -16,9 +15,8 @@ const inNetwork = "TEST_RUNS_IN_NETWORK"
 func TestInterfaces(t *testing.T) {
 	if os.Getenv(inNetwork) == "" {
 		nettest.Require(t, syscall.CLONE_NEWNS)
-		command := nettest.Own(exec.Command(os.Args[0], "-test.run=^TestInterfaces$", "-test.v"), syscall.CLONE_NEWNS)
-		command.Env = append(os.Environ(), inNetwork+"=1")
-		if text, err := command.CombinedOutput(); err != nil {
+		text, err := nettest.Test(t, "TestInterfaces", syscall.CLONE_NEWNS, inNetwork+"=1").CombinedOutput()
+		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
 		return
