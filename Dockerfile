@@ -1,9 +1,10 @@
 # Two images of one file:
 #   docker build -t gstpeer .                          the peer, with GStreamer
 #   docker build -t gstpeer-server --target server .   the relay alone, static
-# docs/containers.md says how to run them. The base images are named to the patch
-# and to the day, and change only here: for newer ones, take the newest tags of this
-# form that the pages of golang and debian on Docker Hub list.
+# docs/containers.md says how to run them. Of the base images golang is named to the
+# patch, and is made anew under that name when its Debian is; debian is named to the
+# day, and changes only here. For newer ones, take the newest tags of this form that
+# their pages on Docker Hub list.
 
 # As in internal/version.
 ARG VERSION=0.1.0-dev
