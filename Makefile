@@ -71,7 +71,7 @@ test: deps test-deps lint fuzz ## check and test everything
 # Skipped, and only then, with GSTPEER_SKIP_CONTAINERS=1.
 test-container: deps test-deps ## build the container images and run them
 	@[ "$$GSTPEER_SKIP_CONTAINERS" = 1 ] || $(MAKE) container-deps
-	GSTPEER_TEST_CONTAINERS=1 GSTPEER_REQUIRE_BROWSER=1 $(GO) test -race -count=1 -v -timeout 30m ./deploy/containertest
+	GSTPEER_TEST_CONTAINERS=1 GSTPEER_REQUIRE_BROWSER=1 $(GO) test -race -count=1 -v -timeout 60m ./deploy/containertest
 
 # Skipped, and only then, with GSTPEER_SKIP_CAMERA=1.
 test-camera: deps test-deps ## stream a V4L2 camera, in a virtual machine

@@ -20,7 +20,7 @@ const (
 	peerImage = "localhost/gstpeer"
 	relay     = "localhost/gstpeer-server"
 
-	buildLimit = 25 * time.Minute
+	buildLimit = 12 * time.Minute
 )
 
 // The largest that the images may be, in bytes.
@@ -166,7 +166,7 @@ func (e *engine) standIns(t *testing.T) {
 	}{
 		{ownDebian, "Dockerfile", `(?m)^FROM (debian:\S+)`, e.makeDebian},
 		{"localhost/own-golang:" + runtime.Version(), "Dockerfile", `(?m)^FROM (golang:\S+)`, e.makeGolang},
-		{"localhost/own-coturn", "compose.yaml", `(?m)^ +image: (coturn/\S+)$`, e.makeCoturn},
+		{"localhost/own-coturn:with-capability", "compose.yaml", `(?m)^ +image: (coturn/\S+)$`, e.makeCoturn},
 	} {
 		if _, err := e.try(patience, "podman", "image", "exists", image.own); err != nil {
 			image.make(t, image.own)
@@ -225,9 +225,12 @@ ENV PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 `, ownDebian, authorities, goEnv(t, "GOPROXY"), goEnv(t, "GOSUMDB")), "-v", authorities+":/authorities:ro")
 }
 
+// makeCoturn makes a coturn whose program asks for a capability, as that of the
+// registry does.
 func (e *engine) makeCoturn(t *testing.T, name string) {
 	e.make(t, name, t.TempDir(), fmt.Sprintf(`FROM %s
-RUN apt-get update -q && apt-get install -qy --no-install-recommends coturn
+RUN apt-get update -q && apt-get install -qy --no-install-recommends coturn libcap2-bin \
+	&& setcap cap_net_bind_service+ep /usr/bin/turnserver
 USER nobody:nogroup
 ENTRYPOINT ["turnserver"]
 `, ownDebian))

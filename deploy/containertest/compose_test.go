@@ -76,7 +76,7 @@ func ownAddress(t *testing.T) string {
 	t.Helper()
 	conn, err := net.Dial("udp4", "192.0.2.1:9")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("compose.yaml wants an address that others reach this machine at, which is that of its default route: %v", err)
 	}
 	defer conn.Close()
 	return conn.LocalAddr().(*net.UDPAddr).IP.String()

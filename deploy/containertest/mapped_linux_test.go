@@ -1,16 +1,15 @@
 package containertest
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
 	"github.com/gstpeer/gstpeer/internal/nettest"
+	"github.com/gstpeer/gstpeer/internal/proctest"
 )
 
 // TestMappedPorts runs in three processes with a network each: that of the test,
@@ -36,23 +35,26 @@ func TestMappedPorts(t *testing.T) {
 		return
 	}
 	newBuiltEngine(t)
-	if os.Geteuid() != 0 {
+	switch {
+	case os.Geteuid() == 0:
+	case os.Getenv("CI") != "":
+		t.Fatal("root is required here, for containers in a network of one's own")
+	default:
 		t.Skip("podman needs root for containers in a network of one's own")
 	}
 	nettest.Require(t, 0)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*patience)
-	defer cancel()
-	said, err := mappedProcess(ctx, "machine").CombinedOutput()
-	if err != nil {
-		t.Errorf("the machine with the container: %v:\n%s", err, said)
+	if code := startMapped(t, "machine").ExitCode(5 * patience); code != 0 {
+		t.Errorf("the machine with the container ends with %d", code)
 	}
 }
 
-// mappedProcess is this test, in another role and in a network of its own.
-func mappedProcess(ctx context.Context, role string) *exec.Cmd {
-	command := nettest.Own(exec.CommandContext(ctx, os.Args[0], "-test.run=^TestMappedPorts$", "-test.v"), 0)
-	command.Env = append(os.Environ(), mappedRole+"="+role)
-	return command
+// startMapped starts this test in another role, in a network of its own.
+func startMapped(t *testing.T, role string, environment ...string) *proctest.Process {
+	t.Helper()
+	command := nettest.Test(t, "TestMappedPorts", 0, append(environment, mappedRole+"="+role)...)
+	said := new(proctest.Output)
+	command.Stdout, command.Stderr = said, said
+	return proctest.Start(t, command)
 }
 
 // runMapped is what the machine does that has the container.
@@ -69,16 +71,10 @@ func runMapped(t *testing.T) {
 	c := e.run(t, peerImage, "--publish", machineAddress+":50443:8443", "--publish", machineAddress+":50000-50010:50000-50010/udp",
 		"--env", "GSTPEER_NAME=cam", "--env", "GSTPEER_UDP_PORTS=50000-50010", "--env", "GSTPEER_ANNOUNCE_IP="+machineAddress)
 	c.awaitHealthy()
-	viewer := mappedProcess(t.Context(), "viewer")
-	viewer.Env = append(viewer.Env, mappedPage+"=http://"+machineAddress+":50443/?room=demo")
-	viewer.Stdout, viewer.Stderr = os.Stdout, os.Stderr
-	if err := viewer.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = viewer.Wait() }) // it is killed by then, if it has not ended
-	nettest.IP(t, fmt.Sprintf("link set far netns %d", viewer.Process.Pid))
-	if err := viewer.Wait(); err != nil {
-		t.Errorf("the viewer: %v", err)
+	viewer := startMapped(t, "viewer", mappedPage+"=http://"+machineAddress+":50443/?room=demo")
+	nettest.IP(t, fmt.Sprintf("link set far netns %d", viewer.Command.Process.Pid))
+	if code := viewer.ExitCode(3 * patience); code != 0 {
+		t.Errorf("the viewer ends with %d", code)
 	}
 	if report := e.podman(t, "exec", c.name, "/usr/bin/gstpeer", "doctor"); !strings.Contains(report, ", announced as "+machineAddress) {
 		t.Errorf("doctor says:\n%s", report)
