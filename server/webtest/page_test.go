@@ -342,27 +342,50 @@ func TestPageObeysItsPolicy(t *testing.T) {
 }
 
 // TestFilesThatDoNotArrive has the page come to itself after the browser could
-// not load all of it.
+// not load all of it, and leaves it alone when it is somebody else's script.
 func TestFilesThatDoNotArrive(t *testing.T) {
 	t.Parallel()
 	r := startRelay(t)
 	newPictureAndTone(t, "camera", "lab").join(r)
-	through := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: r.address})
-	for _, file := range []string{"/main.js", "/room.js"} {
-		var failures atomic.Int32
-		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-			if request.URL.Path == file && failures.Add(1) <= 2 {
-				panic(http.ErrAbortHandler) // closes the connection
-			}
-			through.ServeHTTP(w, request)
-		}))
-		t.Cleanup(proxy.Close)
-		b := openPage(t, proxy.URL+"/?room=lab")
-		b.awaitLive("camera")
-		if n := failures.Load(); n < 2 {
-			t.Errorf("%s was asked for %d times only: nothing is tested", file, n)
+	for _, browser := range browsertest.Browsers {
+		for _, file := range []string{"/main.js", "/room.js"} {
+			t.Run(browser.Name+file, func(t *testing.T) {
+				b := tab{browser.Open(t, losing(t, r, file)+"/?room=lab")}
+				b.awaitLive("camera")
+				how := `performance.getEntriesByType('navigation')[0].type`
+				if got := browsertest.Evaluate[string](b.Tab, how); got != "reload" {
+					t.Fatalf("the page came by %q, want a reload: nothing is tested", got)
+				}
+				since := browsertest.Evaluate[float64](b.Tab, `performance.timeOrigin`)
+				b.Eventually(`new Promise((failed) => {
+					const script = Object.assign(document.createElement('script'), {src: 'missing.js'});
+					script.onerror = () => setTimeout(failed, 1500, true);
+					document.head.append(script);
+				})`)
+				if now := browsertest.Evaluate[float64](b.Tab, `performance.timeOrigin`); now != since {
+					t.Error("the page was loaded again for a script that is not its own")
+				}
+			})
 		}
 	}
+}
+
+// losing is a relay behind which a file fails for those who load the page the
+// first time, however often they ask for it.
+func losing(t *testing.T, r *relay, file string) (address string) {
+	through := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: r.address})
+	var loads atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if request.URL.Path == "/" {
+			loads.Add(1)
+		}
+		if request.URL.Path == file && loads.Load() == 1 {
+			panic(http.ErrAbortHandler) // closes the connection
+		}
+		through.ServeHTTP(w, request)
+	}))
+	t.Cleanup(proxy.Close)
+	return proxy.URL
 }
 
 // foreignCodecAPI speaks one video codec that no browser has.
