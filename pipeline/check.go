@@ -13,7 +13,7 @@ const (
 	// arrives, until its media is taken for lost.
 	silenceLimit = 10 * time.Second
 	// graceLimit is the same for a remote whose turn it is to offer anew, which
-	// may come back by itself, and for one that is heard but reports nothing.
+	// may come back by itself.
 	graceLimit = 25 * time.Second
 )
 
@@ -39,7 +39,7 @@ func (p *Peer) check() error {
 		p.receptions.pause(now)
 	}
 	silence := now.Sub(time.UnixMilli(p.heard.Load()))
-	standstill := p.receptions.standstill(now, graceLimit)
+	standstill := p.receptions.standstill()
 	limit := graceLimit
 	if p.offers {
 		limit = silenceLimit

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pion/interceptor"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
@@ -246,4 +248,32 @@ func TestEndlessFrame(t *testing.T) {
 		}
 	}
 	reasons.await(t, "endless", errors.New("a frame without an end"))
+}
+
+// TestMalformedReports: reports (RTCP) that promise more than they have tell
+// nothing, and do no harm.
+func TestMalformedReports(t *testing.T) {
+	p, board := openTest(t, nil)
+	r := newRemote(t, board, p, "viewer")
+	defer r.close()
+	r.offer(webrtc.RTPCodecTypeVideo)
+	track := r.awaitTrack()
+	track.awaitFrames(t, 10)
+	ssrc := uint32(track.ssrc)
+	receiverReport := []byte{0x80 | 31, 201, 0, 1, 0, 0, 0, 1} // 31 blocks, and none is there
+	senderReport := append([]byte{0x80 | 31, 200, 0, 6}, make([]byte, 24)...)
+	cutBlock := binary.BigEndian.AppendUint32([]byte{0x80 | 1, 201, 0, 2, 0, 0, 0, 1}, ssrc)
+	for range 100 {
+		for _, raw := range [][]byte{receiverReport, senderReport, cutBlock, append(senderReport, receiverReport...)} {
+			packet := rtcp.RawPacket(raw)
+			if err := r.pc.WriteRTCP([]rtcp.Packet{&packet}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	track.awaitFrames(t, track.snapshot().frames+60)
+	report := awaitReport(t, p, func(r PeerReport) bool { return len(r.Streams) == 1 && r.Streams[0].Jitter > 0 })
+	if s := report.Streams[0]; s.Lost != 0 || s.RoundTrip != 0 || s.Jitter > time.Second {
+		t.Errorf("got %+v", s)
+	}
 }

@@ -353,7 +353,7 @@ func (p *Peer) play() error {
 // send begins to send a track on an m-line.
 func (p *Peer) send(m *mline) error {
 	if m.feed == nil {
-		p.receptions.expect(m.ssrc)
+		p.receptions.expect(m.ssrc, time.Now())
 		feed, err := p.bin.newFeed(m.index, m.codec, m.payload, m.ssrc)
 		if err != nil {
 			return err
@@ -422,6 +422,8 @@ func (p *Peer) onICEState(gathered, connected bool) {
 func (p *Peer) onKeyframeWanted() { p.post(p.requestKeyframe) }
 
 func (p *Peer) onHeard() { p.heard.Store(time.Now().UnixMilli()) }
+
+func (p *Peer) onReport() { p.receptions.report(time.Now()) }
 
 func (p *Peer) onReception(ssrc uint32, r reception) { p.receptions.note(ssrc, r, time.Now()) }
 

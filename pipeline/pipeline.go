@@ -332,6 +332,7 @@ func (nobody) onFrame(uint32, int, Frame)        {}
 func (nobody) onText(string)                     {}
 func (nobody) onChannelOpen()                    {}
 func (nobody) onHeard()                          {}
+func (nobody) onReport()                         {}
 func (nobody) onReception(uint32, reception)     {}
 func (nobody) onError(string, error)             {}
 

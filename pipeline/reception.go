@@ -20,19 +20,20 @@ type reception struct {
 type receptions struct {
 	mu sync.Mutex
 	of map[uint32]reception // by the SSRC; with an entry for each source of ours
-	// reported is when the last came, and advanced when one last told that more
-	// had arrived.
+	// reported is when the last report came, and advanced when one last told that
+	// more had arrived, or more could not.
 	reported, advanced time.Time
 }
 
 // expect begins to keep what is said about a source.
-func (r *receptions) expect(ssrc uint32) {
+func (r *receptions) expect(ssrc uint32, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.of == nil {
 		r.of = make(map[uint32]reception)
 	}
 	r.of[ssrc] = reception{}
+	r.advanced = now
 }
 
 // note is for any goroutine.
@@ -43,11 +44,22 @@ func (r *receptions) note(ssrc uint32, newest reception, now time.Time) {
 	if !ours {
 		return
 	}
+	if newest.roundTrip == 0 {
+		newest.roundTrip = last.roundTrip
+	}
 	r.of[ssrc] = newest
 	r.reported = now
 	if newest.highest != last.highest {
 		r.advanced = now
 	}
+}
+
+// report is for a report that has nothing about any source, as long as nothing has
+// arrived, or no more.
+func (r *receptions) report(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reported = now
 }
 
 // pause is for when nothing is sent, so that nothing more can arrive.
@@ -57,17 +69,13 @@ func (r *receptions) pause(now time.Time) {
 	r.advanced = now
 }
 
-// standstill is for how long reports have come that tell of nothing more. Those
-// of GStreamer come many seconds apart when it misses packets: without any,
-// nothing is known until the limit. A remote that has never sent one is not
-// judged by it.
-func (r *receptions) standstill(now time.Time, limit time.Duration) time.Duration {
+// standstill is for how long reports have come that tell of nothing more. Without
+// any nothing is known: those of GStreamer come many seconds apart when it misses
+// packets.
+func (r *receptions) standstill() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if silence := now.Sub(r.reported); !r.reported.IsZero() && silence >= limit {
-		return silence
-	}
-	return r.reported.Sub(r.advanced)
+	return max(0, r.reported.Sub(r.advanced))
 }
 
 func (r *receptions) get(ssrc uint32) reception {
@@ -80,7 +88,7 @@ func (r *receptions) get(ssrc uint32) reception {
 // point (RFC 3550, section 4).
 func shortNTP(t time.Time) uint32 {
 	const from1900 = 2_208_988_800 // to 1970, in seconds
-	return uint32(t.Unix()+from1900)<<16 | uint32(t.Nanosecond()<<16/int(time.Second))
+	return uint32(t.Unix()+from1900)<<16 | uint32(uint64(t.Nanosecond())<<16/uint64(time.Second))
 }
 
 // roundTrip is how long it takes to a remote and back, from a report block that

@@ -36,30 +36,40 @@ func TestReceptions(t *testing.T) {
 	start := time.Now()
 	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
 	var r receptions
-	want := func(s int, standstill time.Duration) {
+	want := func(after string, standstill time.Duration) {
 		t.Helper()
-		if got := r.standstill(at(s), 25*time.Second); got != standstill {
-			t.Errorf("after %d s: a standstill of %s, want %s", s, got, standstill)
+		if got := r.standstill(); got != standstill {
+			t.Errorf("%s: a standstill of %s, want %s", after, got, standstill)
 		}
 	}
+	want("before anything is sent", 0)
 	r.note(1, reception{highest: 10}, at(0))
-	r.expect(1)
-	r.expect(2)
-	want(100, 0) // before anything was said
-	r.note(1, reception{highest: 20}, at(100))
+	r.expect(1, at(10))
+	r.expect(2, at(10))
+	want("before any report", 0)
+	r.report(at(13))
+	r.note(1, reception{}, at(14))
+	want("while nothing has arrived", 4*time.Second)
+	r.note(1, reception{highest: 20, roundTrip: 5}, at(100))
 	r.note(3, reception{highest: 30}, at(100))
 	if r.get(1).highest != 20 || r.get(3).highest != 0 || len(r.of) != 2 {
 		t.Errorf("got %+v", r.of)
 	}
-	want(124, 0)
-	want(125, 25*time.Second) // without any report
+	want("after the first packets", 0)
 	r.note(2, reception{highest: 40}, at(126))
 	r.note(1, reception{highest: 20}, at(126))
+	want("after some of another source", 0)
 	r.note(2, reception{highest: 40}, at(130))
-	want(132, 4*time.Second)
-	r.pause(at(134))
-	r.note(2, reception{highest: 40}, at(136))
-	want(137, 2*time.Second)
-	r.note(2, reception{highest: 39}, at(138)) // it began anew
-	want(140, 0)
+	want("after none", 4*time.Second)
+	if got := r.get(1).roundTrip; got != 5 {
+		t.Errorf("a round trip of %d, want that known before", got)
+	}
+	for s := 132; s < 200; s += 2 {
+		r.pause(at(s))
+	}
+	want("while nothing is sent", 0)
+	r.report(at(200))
+	want("after the first of an empty report", 2*time.Second)
+	r.note(2, reception{highest: 39}, at(201))
+	want("after it began anew", 0)
 }

@@ -48,7 +48,7 @@ const (
 )
 
 // webrtcbinOwner hears what a webrtcbin says. Its methods are called on threads
-// of GStreamer: they post, and nothing else.
+// of GStreamer: they post, or note, and wait for nothing.
 type webrtcbinOwner interface {
 	onCandidate(signalling.Candidate)
 	onConnectionState(connectionState)
@@ -58,6 +58,9 @@ type webrtcbinOwner interface {
 	onText(string)
 	onChannelOpen()
 	onHeard()
+	// onReport is for reports that are about nothing; onReception tells what others
+	// are about.
+	onReport()
 	onReception(ssrc uint32, r reception)
 	// onError tells what kind of element has failed, and why.
 	onError(element string, err error)
@@ -376,6 +379,9 @@ func goChannelOpen(handle C.uintptr_t) { ownerOf(handle).onChannelOpen() }
 
 //export goHeard
 func goHeard(handle C.uintptr_t) { ownerOf(handle).onHeard() }
+
+//export goReport
+func goReport(handle C.uintptr_t) { ownerOf(handle).onReport() }
 
 //export goReception
 func goReception(handle C.uintptr_t, ssrc, highest C.uint32_t, lost C.int32_t, jitter, lastReport, delay C.uint32_t) {

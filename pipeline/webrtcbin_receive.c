@@ -72,37 +72,74 @@ note_life (GstPad * pad, GstPadProbeInfo * info, gpointer owner)
   return GST_PAD_PROBE_OK;
 }
 
-static void
-tell_receptions (Owner * owner, GstRTCPPacket * packet)
+/* How many report blocks are in a packet, whatever it says of their number: its
+ * length is in words of 32 bits, without the first. */
+static guint
+count_blocks (GstRTCPPacket * packet, guint words_before)
 {
-  GstRTCPType type = gst_rtcp_packet_get_type (packet);
+  guint words = gst_rtcp_packet_get_length (packet);
+  guint room = words > words_before ? (words - words_before) / 6 : 0;
 
-  if (type != GST_RTCP_TYPE_SR && type != GST_RTCP_TYPE_RR)
-    return;
-  for (guint i = 0; i < gst_rtcp_packet_get_rb_count (packet); i++) {
-    guint32 ssrc, highest, jitter, last_report, delay;
-    guint8 fraction_lost;
-    gint32 lost;
+  return MIN (gst_rtcp_packet_get_rb_count (packet), room);
+}
+
+static guint
+tell_receptions (Owner * owner, GstRTCPPacket * packet, guint n_blocks)
+{
+  for (guint i = 0; i < n_blocks; i++) {
+    guint32 ssrc = 0, highest = 0, jitter = 0, last_report = 0, delay = 0;
+    guint8 fraction_lost = 0;
+    gint32 lost = 0;
 
     gst_rtcp_packet_get_rb (packet, i, &ssrc, &fraction_lost, &lost, &highest,
         &jitter, &last_report, &delay);
     goReception (owner->handle, ssrc, highest, lost, jitter, last_report,
         delay);
   }
+  return n_blocks;
+}
+
+/* With feedback comes the least of a report only: that there are no blocks in it
+ * says nothing. */
+static void
+tell_reports (Owner * owner, GstRTCPBuffer * rtcp)
+{
+  gboolean report = FALSE, feedback = FALSE;
+  guint n_blocks = 0;
+  GstRTCPPacket packet;
+
+  if (!gst_rtcp_buffer_get_first_packet (rtcp, &packet))
+    return;
+  do {
+    switch (gst_rtcp_packet_get_type (&packet)) {
+      case GST_RTCP_TYPE_SR:
+        n_blocks += tell_receptions (owner, &packet, count_blocks (&packet, 6));
+        report = TRUE;
+        break;
+      case GST_RTCP_TYPE_RR:
+        n_blocks += tell_receptions (owner, &packet, count_blocks (&packet, 1));
+        report = TRUE;
+        break;
+      case GST_RTCP_TYPE_RTPFB:
+      case GST_RTCP_TYPE_PSFB:
+        feedback = TRUE;
+        break;
+      default:
+        break;
+    }
+  } while (gst_rtcp_packet_move_to_next (&packet));
+  if (report && !feedback && n_blocks == 0)
+    goReport (owner->handle);
 }
 
 static gboolean
 read_reports (GstBuffer ** buffer, guint index, gpointer owner)
 {
   GstRTCPBuffer rtcp = GST_RTCP_BUFFER_INIT;
-  GstRTCPPacket packet;
 
   if (gst_rtcp_buffer_validate_reduced (*buffer)
       && gst_rtcp_buffer_map (*buffer, GST_MAP_READ, &rtcp)) {
-    if (gst_rtcp_buffer_get_first_packet (&rtcp, &packet))
-      do
-        tell_receptions (owner, &packet);
-      while (gst_rtcp_packet_move_to_next (&packet));
+    tell_reports (owner, &rtcp);
     gst_rtcp_buffer_unmap (&rtcp);
   }
   return TRUE;
