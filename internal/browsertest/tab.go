@@ -107,12 +107,18 @@ func (b *Tab) Reload() {
 	b.check(b.driver.reload())
 }
 
-// Click clicks the element that a CSS selector finds, once it can be seen. When
-// it moves away from under the pointer, it is clicked again; when the click has
-// done something else then, the test ends.
+// Click clicks the element that a CSS selector finds, once it can be seen and
+// stays where it is. When it moves away from under the pointer, it is clicked
+// again; when the click has done something else then, the test ends.
 func (b *Tab) Click(selector string) {
 	b.t.Helper()
 	for range clicks {
+		Evaluate[any](b, fmt.Sprintf(`(async () => {
+			const place = () => JSON.stringify(document.querySelector(%q)?.getBoundingClientRect());
+			for (let last, n = 0; last !== (last = place()) && n < 20; n++) {
+				await new Promise((done) => setTimeout(done, 100));
+			}
+		})()`, selector))
 		Evaluate[any](b, fmt.Sprintf(`void (window.lastClick = {}, document.addEventListener('click', ({target}) => {
 			const control = target.closest('button, a, input, select');
 			const hit = control ?? target;
