@@ -16,7 +16,7 @@ var helps = []string{
 // others are the flags of programs that are not ours, in texts; those within
 // commands of theirs need not be here.
 var others = map[string]string{
-	"--device": "docker", "--format": "podman", "--group-add": "docker", "--network": "docker", "--external-ip": "coturn",
+	"--device": "docker", "--format": "podman", "--no-cache": "docker", "--group-add": "docker", "--network": "docker", "--external-ip": "coturn",
 }
 
 var (
