@@ -75,12 +75,14 @@ COPY --from=gstreamer /root-of-image /
 ENV GSTPEER_LISTEN=:8443 GSTPEER_METRICS=127.0.0.1:9091 GSTPEER_STATE_DIR=/var/lib/gstpeer \
 	GST_REGISTRY=/usr/lib/gstpeer/registry.bin
 # The lists of plugins and of fonts are made here, and it is seen that nothing is
-# missing: the root is read-only later. Images keep times in whole seconds.
+# missing: the root is read-only later. Images keep times in whole seconds, and a
+# list is now and then written for root alone.
 RUN ldconfig \
 	&& find /usr/share/fonts -type d -exec touch --date=@0 {} + \
 	&& useradd --user-group --uid 65532 --no-create-home --home-dir /var/lib/gstpeer --shell /usr/sbin/nologin gstpeer \
 	&& install -d -o gstpeer -g gstpeer /var/lib/gstpeer \
-	&& gstpeer doctor
+	&& gstpeer doctor \
+	&& chmod -R a+rX /var/cache/fontconfig /usr/lib/gstpeer
 USER 65532:65532
 EXPOSE 8443
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/usr/bin/gstpeer", "health"]
