@@ -271,7 +271,7 @@ func TestMalformedReports(t *testing.T) {
 			}
 		}
 	}
-	track.awaitFrames(t, track.snapshot().frames+60)
+	track.awaitMore(t, 60)
 	report := awaitReport(t, p, func(r PeerReport) bool { return len(r.Streams) == 1 && r.Streams[0].Jitter > 0 })
 	if s := report.Streams[0]; s.Lost != 0 || s.RoundTrip != 0 || s.Jitter > time.Second {
 		t.Errorf("got %+v", s)

@@ -84,8 +84,10 @@ count_blocks (GstRTCPPacket * packet, guint words_before)
 }
 
 static guint
-tell_receptions (Owner * owner, GstRTCPPacket * packet, guint n_blocks)
+tell_receptions (Owner * owner, GstRTCPPacket * packet, guint words_before)
 {
+  guint n_blocks = count_blocks (packet, words_before);
+
   for (guint i = 0; i < n_blocks; i++) {
     guint32 ssrc = 0, highest = 0, jitter = 0, last_report = 0, delay = 0;
     guint8 fraction_lost = 0;
@@ -113,11 +115,11 @@ tell_reports (Owner * owner, GstRTCPBuffer * rtcp)
   do {
     switch (gst_rtcp_packet_get_type (&packet)) {
       case GST_RTCP_TYPE_SR:
-        n_blocks += tell_receptions (owner, &packet, count_blocks (&packet, 6));
+        n_blocks += tell_receptions (owner, &packet, 6);
         report = TRUE;
         break;
       case GST_RTCP_TYPE_RR:
-        n_blocks += tell_receptions (owner, &packet, count_blocks (&packet, 1));
+        n_blocks += tell_receptions (owner, &packet, 1);
         report = TRUE;
         break;
       case GST_RTCP_TYPE_RTPFB:

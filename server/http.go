@@ -14,9 +14,9 @@ import (
 	"github.com/gstpeer/gstpeer/signalling"
 )
 
-// contentPolicy lets the page load and run only its own files, reach any relay,
-// and show the streams that it gets.
-var contentPolicy = "default-src 'none'; script-src 'self' " + web.InlineScript + "; style-src 'self'; img-src 'self' data:; " +
+// contentPolicy lets the page load and run only its own files and the script in
+// its HTML, reach any relay, and show the streams that it gets.
+var contentPolicy = "default-src 'none'; script-src 'self' " + web.InlineScriptHash + "; style-src 'self'; img-src 'self' data:; " +
 	"media-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 
 // Handler answers for the relay on somebody else's HTTP server: WebSockets on /

@@ -113,12 +113,7 @@ func (b *Tab) Reload() {
 func (b *Tab) Click(selector string) {
 	b.t.Helper()
 	for range clicks {
-		Evaluate[any](b, fmt.Sprintf(`(async () => {
-			const place = () => JSON.stringify(document.querySelector(%q)?.getBoundingClientRect());
-			for (let last, n = 0; last !== (last = place()) && n < 20; n++) {
-				await new Promise((done) => setTimeout(done, 100));
-			}
-		})()`, selector))
+		b.awaitRest(selector)
 		Evaluate[any](b, fmt.Sprintf(`void (window.lastClick = {}, document.addEventListener('click', ({target}) => {
 			const control = target.closest('button, a, input, select');
 			const hit = control ?? target;
@@ -139,6 +134,17 @@ func (b *Tab) Click(selector string) {
 		}
 	}
 	b.t.Fatalf("%d clicks did not arrive at %s", clicks, selector)
+}
+
+// awaitRest waits until an element stays where it is, two seconds at most.
+func (b *Tab) awaitRest(selector string) {
+	b.t.Helper()
+	Evaluate[any](b, fmt.Sprintf(`(async () => {
+		const place = () => JSON.stringify(document.querySelector(%q)?.getBoundingClientRect());
+		for (let last, n = 0; last !== (last = place()) && n < 20; n++) {
+			await new Promise((done) => setTimeout(done, 100));
+		}
+	})()`, selector))
 }
 
 // click is what became of one.

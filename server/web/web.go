@@ -14,11 +14,11 @@ import (
 //go:embed index.html style.css icon.svg *.js
 var Files embed.FS
 
-// InlineScript is how a Content-Security-Policy names the one script that is in
-// index.html itself: by its hash.
-var InlineScript = inlineScript()
+// InlineScriptHash is the source expression by which a Content-Security-Policy
+// allows the one script that is in index.html itself.
+var InlineScriptHash = hashInlineScript()
 
-func inlineScript() string {
+func hashInlineScript() string {
 	page, err := Files.ReadFile("index.html")
 	if err != nil {
 		panic(err) // it is in the program
