@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -134,6 +135,32 @@ func (e *engine) changedSources(t *testing.T) string {
 func TestVersion(t *testing.T) {
 	if inFile := find(t, "Dockerfile", `(?m)^ARG VERSION=(.+)$`); inFile != version.Number {
 		t.Errorf("the Dockerfile names version %s, the program %s", inFile, version.Number)
+	}
+}
+
+// TestParseSteps has a stage wait for another before it says that its step comes
+// from the cache.
+func TestParseSteps(t *testing.T) {
+	const said = `[2/3] STEP 1/3: FROM debian AS gstreamer
+[2/3] STEP 2/3: RUN apt-get install
+--> Using cache 1c1c1c
+--> 1c1c1c
+[2/3] STEP 3/3: COPY --from=build-peer /usr/bin/gstpeer /usr/bin/
+[1/3] STEP 1/2: FROM golang AS build-peer
+[1/3] STEP 2/2: RUN go build ./cmd/gstpeer
+--> 2d2d2d
+--> Using cache 3e3e3e
+--> 3e3e3e
+`
+	want := []step{
+		{"1/3: FROM debian AS gstreamer", false},
+		{"2/3: RUN apt-get install", true},
+		{"3/3: COPY --from=build-peer /usr/bin/gstpeer /usr/bin/", false},
+		{"1/2: FROM golang AS build-peer", false},
+		{"2/2: RUN go build ./cmd/gstpeer", false},
+	}
+	if steps := parseSteps(said); !slices.Equal(steps, want) {
+		t.Errorf("found %v, want %v", steps, want)
 	}
 }
 
@@ -278,15 +305,25 @@ type step struct {
 const inParallel = "--jobs=2"
 
 // build builds a target of the Dockerfile, as anybody would, and gives the steps.
-func (e *engine) build(t *testing.T, context, target, name string, options ...string) (steps []step) {
+func (e *engine) build(t *testing.T, context, target, name string, options ...string) []step {
 	t.Helper()
-	said := e.buildah(t, append(options, "--layers", "--build-arg", "COMMIT="+commit, "--target", target, "-t", name, context)...)
+	return parseSteps(e.buildah(t, append(options, "--layers", "--build-arg", "COMMIT="+commit, "--target", target, "-t", name, context)...))
+}
+
+// parseSteps finds the steps in what buildah says of a build. It says nothing
+// between a step and that this comes from the cache, unless the step takes a file
+// from another stage and has to wait for it: such a step counts as built.
+func parseSteps(said string) (steps []step) {
+	fresh := false // the line before began a step
 	for line := range strings.Lines(said) {
-		if _, text, is := strings.Cut(line, "STEP "); is {
+		_, text, begins := strings.Cut(line, "STEP ")
+		switch {
+		case begins:
 			steps = append(steps, step{text: strings.TrimSpace(text)})
-		} else if strings.HasPrefix(line, "--> Using cache") && len(steps) > 0 {
+		case fresh && strings.HasPrefix(line, "--> Using cache"):
 			steps[len(steps)-1].cached = true
 		}
+		fresh = begins
 	}
 	return steps
 }
