@@ -132,9 +132,22 @@ func (o *outbox) queue(f frame) (placed bool) {
 		return false
 	}
 	o.hold(f.cost())
+	o.reclaim()
 	o.frames = append(o.frames, f)
 	o.bytes += len(f.payload)
 	return true
+}
+
+// reclaim uses the slots of written frames again before there are more of them:
+// of a queue that is never quite empty they would become ever more. Half of the
+// slots are free then at least, so that each frame is moved once on average.
+func (o *outbox) reclaim() {
+	if len(o.frames) < cap(o.frames) || o.head == 0 || o.head < len(o.frames)/2 {
+		return
+	}
+	n := copy(o.frames, o.frames[o.head:])
+	clear(o.frames[n:])
+	o.frames, o.head = o.frames[:n], 0
 }
 
 // afford tells whether the reserve has what the frame needs beyond the share of

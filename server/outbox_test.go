@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -109,6 +110,38 @@ func TestOutboxBounds(t *testing.T) {
 	}
 	if !o.send(frame{kind: websocket.TextMessage, payload: bytes.Repeat([]byte("x"), 10)}) || o.bytes != 10 {
 		t.Errorf("%d bytes counted, want 10", o.bytes)
+	}
+}
+
+// TestOutboxUsesSlotsAgain: a queue that is never quite empty takes no more memory
+// than it needs, however long.
+func TestOutboxUsesSlotsAgain(t *testing.T) {
+	for _, waiting := range []int{1, 3, 100} {
+		o := newOutbox(1000, 1<<20, nil)
+		sent, read := 0, 0
+		send := func() {
+			if !o.send(textFrame(strconv.Itoa(sent))) {
+				t.Fatal("no place")
+			}
+			sent++
+		}
+		for range waiting {
+			send()
+		}
+		for range 100_000 {
+			send()
+			if got := string(o.frames[o.head].payload); got != strconv.Itoa(read) {
+				t.Fatalf("got message %s, want %d", got, read)
+			}
+			write(o, 1)
+			read++
+		}
+		if most := 4 * (waiting + 1); cap(o.frames) > most {
+			t.Errorf("%d slots for %d messages that wait, want at most %d", cap(o.frames), waiting, most)
+		}
+		if got := drain(o); len(got) != waiting || o.held != 0 {
+			t.Errorf("%d messages and %d bytes are left, want %d and 0", len(got), o.held, waiting)
+		}
 	}
 }
 
