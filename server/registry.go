@@ -30,6 +30,7 @@ type peer struct {
 
 	// Guarded by the registry's mutex.
 	registered bool
+	full       bool  // its outbox has refused a message
 	suspended  bool  // has lost its connection, and keeps its place for another one
 	partner    *peer // the other peer of its session
 	room       *room
@@ -223,7 +224,8 @@ func (r *registry) remove(p *peer) {
 // the operation, when no loop over members is under way.
 func (r *registry) send(p *peer, f frame) {
 	placed, due := p.out.put(f)
-	if !placed {
+	if !placed && !p.full {
+		p.full = true
 		r.full = append(r.full, p)
 	}
 	if due {

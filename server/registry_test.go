@@ -98,6 +98,36 @@ func TestFarewellTooMany(t *testing.T) {
 	}
 }
 
+// TestFullIsCountedOnce has all members of a room refuse the same notice, and then
+// those of one another's end.
+func TestFullIsCountedOnce(t *testing.T) {
+	const members = 4
+	r := newTestRegistry()
+	r.limits.MaxRoomPeers = members + 1
+	peers := make([]*peer, members)
+	for i := range peers {
+		peers[i] = newTestPeer(r, i)
+		defer peers[i].out.disarm()
+		act(r, peers[i], 4, "")
+		for _, p := range peers[:i+1] {
+			drain(p.out)
+		}
+	}
+	for _, p := range peers {
+		for p.out.send(textFrame("x")) {
+		}
+	}
+	last := newTestPeer(r, members)
+	last.out.maxFrames, last.out.maxBytes = 100, 1000
+	act(r, last, 4, "")
+	if n := r.refusals[RefusedQueue].Load(); n != members {
+		t.Errorf("%d refusals are counted of %d peers that do not read", n, members)
+	}
+	if check(t, r); len(r.peers) != 1 {
+		t.Errorf("%d peers, want the one that came last", len(r.peers))
+	}
+}
+
 // TestNoRegistrationAfterTheEnd holds that a peer that waited for its uid does not
 // get it, nor another's place, once its own connection has been told to end.
 func TestNoRegistrationAfterTheEnd(t *testing.T) {
