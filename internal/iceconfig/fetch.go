@@ -181,7 +181,7 @@ func (c *Configuration) expire(username string, now time.Time) {
 	if !found || err != nil || c.Lifetime > 0 {
 		return
 	}
-	c.Lifetime = max(time.Second, time.Unix(unix, 0).Sub(now))
+	c.Lifetime = max(time.Second, seconds(float64(unix)-float64(now.Unix())))
 }
 
 // seconds bounds what a relay says to what a Duration can hold.

@@ -61,6 +61,9 @@ func TestLifetime(t *testing.T) {
 		{"cam", "", 0},
 		{"cam:1", `,"ttl":-5`, 0},
 		{"cam", `,"ttl":1e300`, 365 * 24 * time.Hour},
+		{"9999999999999:cam", "", 365 * 24 * time.Hour},
+		{"9223372036854775807:cam", "", 365 * 24 * time.Hour},
+		{"-9223372036854775808:cam", "", time.Second},
 	} {
 		body := fmt.Sprintf(`{"iceServers":[{"urls":"turn:x","username":%q,"credential":"x"}]%s}`, c.username, c.more)
 		got, err := Source{Log: slog.New(slog.DiscardHandler)}.parse([]byte(body), now)

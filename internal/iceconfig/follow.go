@@ -75,7 +75,7 @@ func (f *Follower) wait(ctx context.Context) bool {
 		due = time.After(f.retry)
 		f.retry = min(2*f.retry, lastRetry)
 	case f.lifetime > 0:
-		due = time.After(max(f.lifetime, shortestLife) * 4 / 5)
+		due = time.After(max(f.lifetime, shortestLife) / 5 * 4)
 	}
 	select {
 	case <-due:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +48,7 @@ func TestFollower(t *testing.T) {
 	}{
 		"for ever":       {answers: []any{0 * s}, want: []time.Duration{0}},
 		"in good time":   {answers: []any{100 * s}, want: []time.Duration{0, 80 * s, 160 * s, 240 * s}},
+		"very long":      {answers: []any{time.Duration(math.MaxInt64)}, want: []time.Duration{0}},
 		"too short":      {answers: []any{200 * s, s, 200 * s}, want: []time.Duration{0, 160 * s, 168 * s}},
 		"fails at first": {answers: []any{gone, gone, gone, 0 * s}, want: []time.Duration{0, 2 * s, 6 * s, 14 * s}},
 		"fails later": {answers: []any{100 * s, gone, gone, 100 * s, gone, 1000 * s}, warnings: 2,
