@@ -374,6 +374,10 @@ func TestToken(t *testing.T) {
 	if code != 0 || len(lines) != 3 || lines[1] != p.page+"?room=lab&token="+lines[0] {
 		t.Fatalf("exit code %d, %q, %q; want the token and the page's address with it", code, stdout, stderr)
 	}
+	elsewhere := p.page + "?server=relay.example&token=old"
+	if _, stdout, _ := outcome(t, "token", "--auth-secret-file", file, "--room", "lab", "--url", elsewhere); !strings.Contains(stdout, "?room=lab&server=relay.example&token=ey") {
+		t.Errorf("%q, want the room and the token beside the query of %s", stdout, elsewhere)
+	}
 	relay := "ws" + strings.TrimPrefix(p.page, "http")
 	if _, _, err := websocket.DefaultDialer.Dial(relay, nil); err == nil {
 		t.Error("accepted without a token")

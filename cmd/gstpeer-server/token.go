@@ -93,7 +93,9 @@ func (f *tokenFlags) page() (*url.URL, error) {
 		page.Path = "/"
 	}
 	if f.Room != "" {
-		page.RawQuery = url.Values{"room": {f.Room}}.Encode()
+		query := page.Query()
+		query.Set("room", f.Room)
+		page.RawQuery = query.Encode()
 	}
 	return page, nil
 }
