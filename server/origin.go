@@ -21,14 +21,36 @@ type originPattern struct {
 func parseOrigins(patterns []string) (origins, error) {
 	parsed := make(origins, len(patterns))
 	for i, pattern := range patterns {
-		u, err := url.Parse(pattern)
-		if err != nil || u.Scheme == "" || u.Host == "" || pattern != u.Scheme+"://"+u.Host {
-			return nil, fmt.Errorf("%w: allowed origin wants https://host, https://host:port or https://*.domain, got %q", ErrConfig, pattern)
+		var err error
+		if parsed[i], err = parseOrigin(pattern); err != nil {
+			return nil, fmt.Errorf("%w: allowed origin: %w", ErrConfig, err)
 		}
-		host, below := strings.CutPrefix(originHost(u), "*")
-		parsed[i] = originPattern{u.Scheme, host, below}
 	}
 	return parsed, nil
+}
+
+// parseOrigin takes no pattern that allows more than it seems to, such as
+// https://*example.org, nor one that no page is ever of.
+func parseOrigin(pattern string) (originPattern, error) {
+	u, err := url.Parse(pattern)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || pattern != u.Scheme+"://"+u.Host {
+		return originPattern{}, errOrigin(pattern)
+	}
+	domain, below := strings.CutPrefix(u.Hostname(), "*.")
+	if domain == "" || domain[0] == '.' || strings.Contains(domain, "*") || strings.HasSuffix(u.Host, ":") {
+		return originPattern{}, errOrigin(pattern)
+	}
+	return originPattern{u.Scheme, strings.TrimPrefix(originHost(u), "*"), below}, nil
+}
+
+func errOrigin(pattern string) error {
+	return fmt.Errorf("want https://host, https://host:port or https://*.domain, or the same with http, got %q", pattern)
+}
+
+// CheckOrigin tells what is wrong with one of Config.AllowedOrigins, if anything.
+func CheckOrigin(pattern string) error {
+	_, err := parseOrigin(pattern)
+	return err
 }
 
 // originHost leaves out the port that a browser leaves out (RFC 6454, section 6.2).

@@ -29,6 +29,9 @@ func TestAllowedOrigins(t *testing.T) {
 		{[]string{"https://*.app.example"}, "https://a.app.example", true},
 		{[]string{"https://*.app.example"}, "https://app.example", false},
 		{[]string{"https://*.app.example"}, "https://evilapp.example", false},
+		{[]string{"https://*.app.example:8443"}, "https://a.b.app.example:8443", true},
+		{[]string{"https://*.app.example:8443"}, "https://a.app.example", false},
+		{[]string{"http://[2001:db8::1]:8443"}, "http://[2001:db8::1]:8443", true},
 		{[]string{"https://a.example", "https://b.example"}, "https://b.example", true},
 	} {
 		allowed, err := parseOrigins(c.patterns)
@@ -62,7 +65,10 @@ func TestAllowedOrigins(t *testing.T) {
 			}
 		}
 	}
-	for _, pattern := range []string{"", "*", "app.example", "https://app.example/", "https://app.example/path", "https://"} {
+	for _, pattern := range []string{"", "*", "app.example", "https://app.example/", "https://app.example/path", "https://",
+		"https://:443", "https://app.example:", "https://app.example:port", "https://me@app.example", "ftp://app.example", "//app.example",
+		"https://*", "https://*:8443", "https://*.", "https://*.:8443", "https://*..example", "https://*app.example", "https://app.*",
+		"https://a.*.example", "https://*.*.example", "https://**.example"} {
 		if _, err := parseOrigins([]string{pattern}); !errors.Is(err, ErrConfig) {
 			t.Errorf("pattern %q: error %v, want ErrConfig", pattern, err)
 		}

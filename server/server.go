@@ -62,11 +62,11 @@ type Config struct {
 	// go, so that they do not come back elsewhere all at once. 0 tells all at once.
 	Drain time.Duration
 
-	// AllowedOrigins are the pages that browsers may reach the relay from, each
-	// as https://host, https://host:port or https://*.domain. The relay's own
-	// page may too where it is loaded by an IP address or as localhost; by
-	// another name it has to be among these, since a name may be anybody's that
-	// leads here. Without any, all pages may.
+	// AllowedOrigins are the pages that browsers may reach the relay from, each as
+	// https://host, https://host:port or https://*.domain, which is all names below
+	// the domain, or the same with http. The relay's own page may too where it is
+	// loaded by an IP address or as localhost; by another name it has to be among
+	// these, since a name may be anybody's that leads here. Without any, all pages may.
 	AllowedOrigins []string
 
 	// TrustedProxies are the networks of reverse proxies, whose X-Forwarded-For

@@ -57,6 +57,11 @@ func (f *flags) check() error {
 	case f.Drain < 0:
 		return fmt.Errorf("--drain wants 0 or more, such as 10s, got %v", f.Drain)
 	}
+	for _, origin := range f.AllowOrigin {
+		if err := server.CheckOrigin(origin); err != nil {
+			return fmt.Errorf("--allow-origin: %w", err)
+		}
+	}
 	return nil
 }
 
