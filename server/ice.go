@@ -7,10 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/gstpeer/gstpeer/internal/iceconfig"
 	"github.com/gstpeer/gstpeer/server/token"
 	"github.com/gstpeer/gstpeer/signalling"
 )
@@ -39,24 +40,14 @@ type ICE struct {
 	TURNTTL time.Duration
 }
 
-var (
-	stunURL = regexp.MustCompile(`^stuns?:` + iceHost + `$`)
-	turnURL = regexp.MustCompile(`^turns?:` + iceHost + `(\?transport=(udp|tcp))?$`)
-)
-
-const iceHost = `([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?`
-
 // complete fills in what is left out. A URL that a browser refuses would cost
 // its peer every connection, so it is refused here.
 func (i ICE) complete() (ICE, error) {
-	for _, url := range i.STUN {
-		if !stunURL.MatchString(url) {
-			return i, fmt.Errorf("%w: STUN server wants stun:host or stun:host:port, got %q", ErrConfig, url)
-		}
-	}
-	for _, url := range i.TURN {
-		if !turnURL.MatchString(url) {
-			return i, fmt.Errorf("%w: TURN server wants turn:host, turn:host:port or turn:host:port?transport=tcp, got %q", ErrConfig, url)
+	for kind, urls := range map[iceconfig.Kind][]string{iceconfig.STUN: i.STUN, iceconfig.TURN: i.TURN} {
+		for n, url := range urls {
+			if _, err := iceconfig.ParseURL(kind, url); err != nil {
+				return i, fmt.Errorf("%w: %s server %d: %w", ErrConfig, strings.ToUpper(string(kind)), n+1, err)
+			}
 		}
 	}
 	switch {

@@ -139,6 +139,11 @@ func TestICEConfig(t *testing.T) {
 		{STUN: []string{"turn:turn.example"}},
 		{STUN: []string{"stun://stun.example"}},
 		{STUN: []string{"stun:a b"}},
+		{STUN: []string{"stun:stun.example", "stun:stun.example:99999"}},
+		{STUN: []string{"stun:stun.example:0"}},
+		{STUN: []string{"stun:[:::::]"}},
+		{STUN: []string{"stun:3478"}},
+		{TURN: []string{"turns:turn.example?transport=udp"}, TURNSecret: "x"},
 		{TURN: []string{"turn:turn.example"}}, // no secret
 		{TURN: []string{"turn:turn.example?transport=sctp"}, TURNSecret: "x"},
 		{TURN: []string{""}, TURNSecret: "x"},

@@ -97,7 +97,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--auth-jwks=/nowhere/keys"}, "/nowhere/keys: no such file"},
 		{[]string{"--auth-jwks=run_test.go"}, "want a JSON Web Key Set"},
 		{[]string{"--auth-keep-expired"}, "want --auth-secret or --auth-jwks"},
-		{[]string{"--stun=stun.example"}, "STUN server wants stun:host"},
+		{[]string{"--stun=stun.example"}, "want stun:HOST"},
 		{[]string{"--turn=turn:turn.example"}, "needs the secret"},
 		{[]string{"--turn-secret=x"}, "needs the URL"},
 		{[]string{"--max-rooms=0"}, "--max-rooms wants 1 or more"},

@@ -167,10 +167,7 @@ func parseURL(text string) (Server, error) {
 	if strings.HasPrefix(text, "turn") {
 		kind = TURN
 	}
-	if !strings.HasPrefix(text, string(kind)+":") && !strings.HasPrefix(text, string(kind)+"s:") {
-		return Server{}, fmt.Errorf("%w: want stun: or turn: in front", ErrServer)
-	}
-	return Parse(kind, text)
+	return ParseURL(kind, text)
 }
 
 // expire notes when a user name of the TURN REST API ends, expiry:uid, unless the

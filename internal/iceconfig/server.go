@@ -90,6 +90,21 @@ func Parse(kind Kind, text string) (Server, error) {
 	return s, nil
 }
 
+// ParseURL reads a server's URL (RFC 7064, RFC 7065) as a browser does, which
+// takes no zone of an address.
+func ParseURL(kind Kind, text string) (Server, error) {
+	s, err := Parse(kind, text)
+	hasScheme := strings.HasPrefix(text, string(kind)+":") || strings.HasPrefix(text, string(kind)+"s:")
+	if err == nil && hasScheme && !strings.Contains(text, "%") {
+		return s, nil
+	}
+	transport := ""
+	if kind == TURN {
+		transport = fmt.Sprintf(" or %[1]s:HOST:PORT?transport=tcp, with %[1]ss: for TLS", kind)
+	}
+	return Server{}, fmt.Errorf("%[1]w: want %[2]s:HOST, %[2]s:HOST:PORT%[3]s", ErrServer, kind, transport)
+}
+
 func (s Server) splitHostPort(text string) (host string, port uint16, err error) {
 	port = defaultPort
 	if s.TLS {
@@ -111,7 +126,7 @@ func (s Server) splitHostPort(text string) (host string, port uint16, err error)
 	default:
 		host = text
 	}
-	if !isHost(host) {
+	if bracketed := strings.HasPrefix(text, "["); !isHost(host) || bracketed != strings.Contains(host, ":") {
 		return "", 0, errors.New("no host")
 	}
 	return host, port, nil

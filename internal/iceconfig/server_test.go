@@ -49,6 +49,30 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestParseURL: what users may leave out, browsers want.
+func TestParseURL(t *testing.T) {
+	for _, c := range []struct {
+		kind Kind
+		text string
+		want bool
+	}{
+		{STUN, "stun:host", true}, {STUN, "stuns:host:443", true}, {STUN, "stun:[2001:db8::1]:3478", true},
+		{TURN, "turn:host", true}, {TURN, "turns:host:443?transport=tcp", true}, {TURN, "turn:host?transport=udp", true},
+		{STUN, "host", false}, {STUN, "host:3478", false}, {STUN, "turn:host", false}, {STUN, "stun:host:99999", false},
+		{STUN, "stun:host:0", false}, {STUN, "stun:[:::::]", false}, {STUN, "stun:3478", false}, {STUN, "stun:[fe80::1%eth0]", false},
+		{STUN, "stun:[host]", false}, {STUN, "stun:[192.0.2.1]:3478", false},
+		{TURN, "stun:host", false}, {TURN, "turns:host?transport=udp", false}, {TURN, "turn:user:secret@host", false}, {TURN, "", false},
+	} {
+		s, err := ParseURL(c.kind, c.text)
+		if (err == nil) != c.want || err == nil && s.Host == "" {
+			t.Errorf("%s %q: %+v %v, want success %t", c.kind, c.text, s, err, c.want)
+		}
+		if err != nil && (!errors.Is(err, ErrServer) || strings.Contains(err.Error(), "secret")) {
+			t.Errorf("%q: %v, want ErrServer without what was given", c.text, err)
+		}
+	}
+}
+
 func TestServerKeepsSecrets(t *testing.T) {
 	s := Server{Kind: TURN, Host: "host", Port: 1, Username: "user", Credential: "secret"}
 	if text := s.String(); strings.Contains(text, "secret") {
