@@ -17,12 +17,12 @@ import (
 // flags are the options of the program, from the command line or from the
 // environment.
 type flags struct {
-	Listen         string         `group:"Network" default:"127.0.0.1:8443" placeholder:"HOST:PORT" help:"Address to serve on; :8443 serves the whole network. Default: ${default}."`
-	AllowOrigin    []string       `group:"Network" placeholder:"ORIGIN" help:"Page that browsers may use the relay from, beside its own: https://host, https://host:port or https://*.domain. The relay's own page is known by an address, by localhost and by an --acme domain; by another name it wants to be allowed as well. Repeatable. Default: any, as no cookie is ever used."`
-	TrustedProxies []netip.Prefix `group:"Network" placeholder:"CIDR" help:"Networks of reverse proxies, such as 10.0.0.0/8, whose X-Forwarded-For says where a connection comes from. Default: none."`
-	Keepalive      time.Duration  `group:"Network" default:"30s" placeholder:"DURATION" help:"Time between pings; a peer that shows no sign of life for two of them is dropped. Default: ${default}."`
-	ResumeGrace    time.Duration  `group:"Network" default:"10s" placeholder:"DURATION" help:"How long the place of a peer is kept whose connection broke, if it asked for that; 0 keeps none. Default: ${default}."`
-	Drain          time.Duration  `group:"Network" default:"0s" placeholder:"DURATION" help:"How long to take, after SIGTERM, to tell the peers one by one to go, so that they do not come back all at once elsewhere. Recommended with hundreds of peers: 10s. Default: ${default}, all at once."`
+	Listen         string        `group:"Network" default:"127.0.0.1:8443" placeholder:"HOST:PORT" help:"Address to serve on; :8443 serves the whole network. Default: ${default}."`
+	AllowOrigin    []string      `group:"Network" placeholder:"ORIGIN" help:"Page that browsers may use the relay from, beside its own: https://host, https://host:port or https://*.domain. The relay's own page is known by an address, by localhost and by an --acme domain; by another name it wants to be allowed as well. Repeatable. Default: any, as no cookie is ever used."`
+	TrustedProxies []network     `group:"Network" placeholder:"CIDR" help:"Addresses and networks of reverse proxies, such as 10.0.0.0/8, whose X-Forwarded-For says where a connection comes from. Default: none."`
+	Keepalive      time.Duration `group:"Network" default:"30s" placeholder:"DURATION" help:"Time between pings; a peer that shows no sign of life for two of them is dropped. Default: ${default}."`
+	ResumeGrace    time.Duration `group:"Network" default:"10s" placeholder:"DURATION" help:"How long the place of a peer is kept whose connection broke, if it asked for that; 0 keeps none. Default: ${default}."`
+	Drain          time.Duration `group:"Network" default:"0s" placeholder:"DURATION" help:"How long to take, after SIGTERM, to tell the peers one by one to go, so that they do not come back all at once elsewhere. Recommended with hundreds of peers: 10s. Default: ${default}, all at once."`
 
 	cli.TLSFlags `group:"TLS"`
 	acmeFlags    `group:"TLS"`
@@ -81,12 +81,37 @@ func (f *flags) config(keys *token.Keys, log *slog.Logger) (server.Config, error
 		ResumeGrace:    grace,
 		Drain:          f.Drain,
 		AllowedOrigins: f.allowedOrigins(),
-		TrustedProxies: f.TrustedProxies,
+		TrustedProxies: f.trustedProxies(),
 		Tokens:         keys,
 		KeepExpired:    f.AuthKeepExpired,
 		ICE:            ice,
 		Limits:         f.limits(),
 	}, nil
+}
+
+// network is one of addresses, or a single address.
+type network struct{ netip.Prefix }
+
+func (n *network) UnmarshalText(text []byte) error {
+	var err error
+	if n.Prefix, err = netip.ParsePrefix(string(text)); err == nil {
+		return nil
+	}
+	address, err := netip.ParseAddr(string(text))
+	if err != nil {
+		return fmt.Errorf("want an address or a network, such as 10.0.0.0/8, got %q", text)
+	}
+	address = address.Unmap()
+	n.Prefix = netip.PrefixFrom(address, address.BitLen())
+	return nil
+}
+
+func (f *flags) trustedProxies() []netip.Prefix {
+	var trusted []netip.Prefix
+	for _, n := range f.TrustedProxies {
+		trusted = append(trusted, n.Prefix)
+	}
+	return trusted
 }
 
 // allowedOrigins are those of the flag, if there are any, and the relay's own

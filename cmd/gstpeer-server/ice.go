@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
+	"github.com/gstpeer/gstpeer/internal/iceconfig"
 	"github.com/gstpeer/gstpeer/server"
 )
 
@@ -17,5 +20,26 @@ type iceFlags struct {
 
 func (f *iceFlags) ice() (server.ICE, error) {
 	secret, err := readSecret("turn-secret", f.TURNSecret, f.TURNSecretFile)
-	return server.ICE{STUN: f.STUN, TURN: f.TURN, TURNSecret: string(secret), TURNTTL: f.TURNTTL}, err
+	if err != nil {
+		return server.ICE{}, err
+	}
+	for _, named := range []struct {
+		kind iceconfig.Kind
+		urls []string
+	}{{iceconfig.STUN, f.STUN}, {iceconfig.TURN, f.TURN}} {
+		for _, url := range named.urls {
+			if _, err := iceconfig.ParseURL(named.kind, url); err != nil {
+				return server.ICE{}, fmt.Errorf("--%s: %w", named.kind, err)
+			}
+		}
+	}
+	switch {
+	case len(f.TURN) > 0 && len(secret) == 0:
+		return server.ICE{}, errors.New("--turn wants --turn-secret or --turn-secret-file, the secret that the TURN servers share with the relay")
+	case len(f.TURN) == 0 && len(secret) > 0:
+		return server.ICE{}, errors.New("--turn-secret and --turn-secret-file want --turn, the URL of a TURN server")
+	case f.TURNTTL <= 0:
+		return server.ICE{}, fmt.Errorf("--turn-ttl wants more than 0, such as %v, got %v", server.DefaultTURNTTL, f.TURNTTL)
+	}
+	return server.ICE{STUN: f.STUN, TURN: f.TURN, TURNSecret: string(secret), TURNTTL: f.TURNTTL}, nil
 }

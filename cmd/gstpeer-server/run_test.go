@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,7 +83,8 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--drain=-1s"}, "--drain wants 0 or more"},
 		{[]string{"--allow-origin=app.example"}, "--allow-origin: want https://host"},
 		{[]string{"--allow-origin=https://*app.example"}, "--allow-origin: want https://host"},
-		{[]string{"--trusted-proxies=10.0.0.1"}, "--trusted-proxies"},
+		{[]string{"--trusted-proxies=10.0.0.0/33"}, "--trusted-proxies: want an address or a network"},
+		{[]string{"--trusted-proxies=proxy.example"}, "--trusted-proxies: want an address or a network"},
 		{[]string{"--tls-cert=c.pem"}, "--tls-cert and --tls-key want each other"},
 		{[]string{"--tls-key=k.pem"}, "--tls-cert and --tls-key want each other"},
 		{[]string{"--tls-cert=c.pem", "--tls-key=k.pem", "--tls-self-signed"}, "exclude each other"},
@@ -97,9 +99,13 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"--auth-jwks=/nowhere/keys"}, "/nowhere/keys: no such file"},
 		{[]string{"--auth-jwks=run_test.go"}, "want a JSON Web Key Set"},
 		{[]string{"--auth-keep-expired"}, "want --auth-secret or --auth-jwks"},
-		{[]string{"--stun=stun.example"}, "want stun:HOST"},
-		{[]string{"--turn=turn:turn.example"}, "needs the secret"},
-		{[]string{"--turn-secret=x"}, "needs the URL"},
+		{[]string{"--stun=stun.example"}, "--stun: invalid ICE server: want stun:HOST"},
+		{[]string{"--turn=turn:turn.example"}, "--turn wants --turn-secret or --turn-secret-file"},
+		{[]string{"--turn=turn.example", "--turn-secret=x"}, "--turn: invalid ICE server: want turn:HOST"},
+		{[]string{"--turn-secret=x"}, "--turn-secret and --turn-secret-file want --turn"},
+		{[]string{"--turn-secret-file=run_test.go"}, "--turn-secret and --turn-secret-file want --turn"},
+		{[]string{"--turn-ttl=-1s"}, "--turn-ttl wants more than 0"},
+		{[]string{"--turn-ttl=0s"}, "--turn-ttl wants more than 0"},
 		{[]string{"--max-rooms=0"}, "--max-rooms wants 1 or more"},
 		{[]string{"--messages-per-second=NaN"}, "--messages-per-second wants"},
 		{[]string{"--bytes-per-second=-1"}, "--bytes-per-second wants"},
@@ -449,6 +455,17 @@ func TestKeysAreExchanged(t *testing.T) {
 	}
 	if accepted(first) {
 		t.Error("a token of the first key is still accepted")
+	}
+}
+
+func TestTrustedProxies(t *testing.T) {
+	f, err := parseFlags([]string{"--trusted-proxies=10.0.0.0/8,192.0.2.1", "--trusted-proxies=2001:db8::1"}, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::1/128")}
+	if got := f.trustedProxies(); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
