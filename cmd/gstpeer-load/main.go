@@ -7,30 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"text/tabwriter"
-	"time"
 
 	"github.com/gstpeer/gstpeer/internal/cli"
 	"github.com/gstpeer/gstpeer/internal/load"
 )
-
-// original names GStreamer's simple_server.py.
-const original = "original"
-
-type flags struct {
-	Only     []string      `default:"pingpong,inflight,join,talk,idle,churn" help:"What to measure. Default: ${default}."`
-	Relays   []string      `default:"gstpeer,bare,original" help:"What to measure it on. Default: ${default}."`
-	Original string        `env:"GSTPEER_SIMPLE_SERVER" placeholder:"PATH" help:"GStreamer's simple_server.py; without it there is no original."`
-	Program  string        `placeholder:"PATH" help:"Program of the relay, such as gstpeer-server; it is told --listen. Default: the relay inside this program, which logs nothing."`
-	Duration time.Duration `default:"5s" help:"Time of each measurement of speed. Default: ${default}."`
-	Rounds   int           `default:"1" help:"How often to measure speed and joining, the relays in turn. Default: ${default}."`
-	Sessions int           `default:"50" help:"Sessions that carry messages. Default: ${default}."`
-	Joiners  int           `default:"1000" help:"Peers that join one room. Default: ${default}."`
-	Idle     int           `default:"10000" help:"Peers that do nothing. Default: ${default}."`
-	Churn    int           `default:"50000" help:"Peers that come and go, in five steps. Default: ${default}."`
-	Single   bool          `help:"Have the generator write each message on its own."`
-}
 
 func main() {
 	if len(os.Args) == 4 && os.Args[1] == "serve" { // a relay under load
@@ -46,14 +27,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if !ok || err != nil {
 		return err
 	}
+	if err := f.check(); err != nil {
+		return cli.UsageError{Err: err}
+	}
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	for _, what := range f.Only {
-		measure, ok := measurements[what]
-		if !ok {
-			return cli.UsageError{Err: fmt.Errorf("--only: %q is not known", what)}
-		}
+		measure := measurements[what]
 		for range measure.rounds(f) {
-			for _, name := range f.Relays {
+			for _, name := range f.relays() {
+				if name == load.ProgramBare && !measure.bare {
+					continue
+				}
 				if err := f.measure(ctx, table, what, name, measure); err != nil {
 					return err
 				}
@@ -106,9 +90,8 @@ var measurements = map[string]measurement{
 		return fmt.Sprintf("%.0f bytes per peer of %d", bytes, f.Idle), err
 	}},
 	"churn": {once: true, of: func(ctx context.Context, f *flags, r *load.Relay) (string, error) {
-		const steps = 5
-		resident, err := load.Churn(ctx, r, steps, f.Churn/steps)
-		text := fmt.Sprintf("MiB after each %d:", f.Churn/steps)
+		resident, err := load.Churn(ctx, r, churnSteps, f.Churn/churnSteps)
+		text := fmt.Sprintf("MiB after each %d:", f.Churn/churnSteps)
 		for _, bytes := range resident {
 			text += fmt.Sprintf(" %.1f", float64(bytes)/(1<<20))
 		}
@@ -126,7 +109,7 @@ func speed(ctx context.Context, f *flags, r *load.Relay, t load.Traffic) (string
 // measure does one measurement on a fresh relay.
 func (f *flags) measure(ctx context.Context, table *tabwriter.Writer, what, name string, m measurement) error {
 	command, err := f.command(name)
-	if err != nil || command == nil || name == load.ProgramBare && !m.bare {
+	if err != nil {
 		return err
 	}
 	relay, err := load.Start(ctx, name, command)
@@ -144,20 +127,4 @@ func (f *flags) measure(ctx context.Context, table *tabwriter.Writer, what, name
 	}
 	fmt.Fprintf(table, "%s\t%s\t%s\n", what, name, result)
 	return table.Flush()
-}
-
-// command is the program of a relay; nil when it is not there.
-func (f *flags) command(name string) (func(address string) *exec.Cmd, error) {
-	switch {
-	case name == original && f.Original == "":
-		return nil, nil
-	case name == original:
-		return load.Original(f.Original), nil
-	case name == load.ProgramRelay && f.Program != "":
-		return func(address string) *exec.Cmd { return exec.Command(f.Program, "--listen", address) }, nil
-	case name != load.ProgramRelay && name != load.ProgramBare:
-		return nil, cli.UsageError{Err: fmt.Errorf("--relays: %q is not known", name)}
-	}
-	self, err := os.Executable()
-	return func(address string) *exec.Cmd { return exec.Command(self, "serve", name, address) }, err
 }
