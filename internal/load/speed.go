@@ -24,11 +24,12 @@ type Traffic struct {
 	Duration time.Duration
 }
 
-// Speed is what Traffic came to.
+// Speed is what Traffic or Talk came to.
 type Speed struct {
 	Messages int
 	Wall     time.Duration
-	CPU      time.Duration // of the relay
+	CPU      time.Duration // of the relay; not of Talk
+	Dropped  int           // how often the relay dropped who did not read; of Talk
 
 	// From the write of a message to its arrival at the other peer.
 	P50, P99, Max time.Duration

@@ -13,18 +13,24 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Talk is what two members of a room say to one another while six others join,
+// Talk is what two members of a room say to one another while eight others join,
 // talk and leave, over and over.
 type Talk struct {
-	// Deaf is set to have one more member, which reads nothing of what the six
+	// Deaf is set to have one more member, which reads nothing of what the eight
 	// tell it. When the relay drops it, another one comes.
 	Deaf     bool
 	Duration time.Duration
 }
 
-const bustlers = 6
+const (
+	bustlers = 8
 
-// Measure tells how long messages between the two are under way.
+	// lastWord is how long a message that is under way at the end is waited for.
+	lastWord = 5 * time.Second
+)
+
+// Measure tells how long messages between the two are under way. One that has not
+// come some seconds after the end counts as if it had come then.
 func (t Talk) Measure(ctx context.Context, r *Relay) (Speed, error) {
 	deaf, err := gatherIn(ctx, r, "talk", "deaf", 1)
 	if err != nil {
@@ -39,24 +45,26 @@ func (t Talk) Measure(ctx context.Context, r *Relay) (Speed, error) {
 
 	over := time.Now().Add(t.Duration)
 	var number atomic.Int64
-	var bustle, talk errgroup.Group
+	var all errgroup.Group
 	for range bustlers {
-		bustle.Go(func() error { return t.bustle(ctx, r, over, &number) })
+		all.Go(func() error { return t.bustle(ctx, r, over, &number) })
 	}
-	if t.Deaf {
-		bustle.Go(func() error { return replaceDropped(ctx, r, over, deaf) })
-	}
+	dropped := make(chan struct{}, 1)
+	all.Go(func() error { return replaceDropped(ctx, r, dropped, deaf) })
 	var latencies []uint32
-	talk.Go(func() (err error) {
-		latencies, err = two[0].converse(over, "talker1", true)
+	s := Speed{Wall: t.Duration}
+	all.Go(func() (err error) {
+		defer close(dropped)
+		latencies, err = two.converse(over, func(notice string) {
+			if notice == "ROOM_PEER_LEFT deaf0" {
+				s.Dropped++
+				dropped <- struct{}{}
+			}
+		})
 		return err
 	})
-	talk.Go(func() error {
-		_, err := two[1].converse(over, "talker0", false)
-		return err
-	})
-	err = errors.Join(talk.Wait(), bustle.Wait())
-	s := Speed{Messages: len(latencies), Wall: t.Duration}
+	err = all.Wait()
+	s.Messages = len(latencies)
 	s.setLatencies(latencies)
 	return s, err
 }
@@ -78,17 +86,15 @@ func gatherIn(ctx context.Context, r *Relay, room, name string, peers int) (crow
 	return c, nil
 }
 
-// replaceDropped has a new deaf member come when the relay drops the last one.
-func replaceDropped(ctx context.Context, r *Relay, over time.Time, deaf crowd) error {
-	for time.Now().Before(over) {
-		next, err := gatherIn(ctx, r, "talk", "deaf", 1) // waits while the uid is taken
-		switch {
-		case err == nil:
-			deaf[0].conn.Close()
-			deaf[0] = next[0]
-		case !errors.Is(err, errAnswer) && !errors.Is(err, errClosed):
+// replaceDropped has a new deaf member come when the relay has dropped the last one.
+func replaceDropped(ctx context.Context, r *Relay, dropped <-chan struct{}, deaf crowd) error {
+	for range dropped {
+		next, err := gatherIn(ctx, r, "talk", "deaf", 1)
+		if err != nil {
 			return err
 		}
+		deaf[0].conn.Close()
+		deaf[0] = next[0]
 	}
 	return nil
 }
@@ -112,15 +118,43 @@ func (t Talk) bustle(ctx context.Context, r *Relay, over time.Time, number *atom
 	return nil
 }
 
-// converse answers each message of the other, and skips notices.
-func (p *peer) converse(over time.Time, other string, first bool) (latencies []uint32, err error) {
-	if err := p.conn.SetDeadline(over); err != nil {
-		return nil, err
+// converse has the two say something by turns, until what was said before the end
+// has arrived. It tells for how many microseconds each message was under way. The
+// first one's notices go to heard.
+func (two crowd) converse(over time.Time, heard func(notice string)) (latencies []uint32, err error) {
+	for _, p := range two {
+		if err := p.conn.SetDeadline(over.Add(lastWord)); err != nil {
+			return nil, err
+		}
 	}
+	var both errgroup.Group
+	var back []uint32
+	both.Go(func() (err error) {
+		latencies, err = two[0].converse("talker1", over, heard)
+		_ = two[1].conn.SetDeadline(time.Unix(1, 0)) // closed already when that fails
+		return err
+	})
+	both.Go(func() (err error) {
+		back, err = two[1].converse("talker0", time.Time{}, func(string) {})
+		return err
+	})
+	err = both.Wait()
+	return append(latencies, back...), err
+}
+
+// converse answers each message of the other. With a time for the end it begins as
+// well, and ends with the first message after that.
+func (p *peer) converse(other string, over time.Time, heard func(notice string)) (latencies []uint32, err error) {
+	begins := !over.IsZero()
+	var said time.Time
 	say := func() error {
-		return p.say(fmt.Sprintf("ROOM_PEER_MSG %s %d", other, time.Now().UnixNano()))
+		said = time.Now()
+		return p.say(fmt.Sprintf("ROOM_PEER_MSG %s %d", other, said.UnixNano()))
 	}
-	if first {
+	arrived := func(sent time.Time) {
+		latencies = append(latencies, uint32(time.Since(sent).Microseconds()))
+	}
+	if begins {
 		err = say()
 	}
 	for err == nil {
@@ -130,14 +164,21 @@ func (p *peer) converse(over time.Time, other string, first bool) (latencies []u
 		}
 		sent, ok := strings.CutPrefix(string(got), "ROOM_PEER_MSG "+other+" ")
 		if !ok {
+			heard(string(got))
 			continue
 		}
 		var nanoseconds int64
 		if nanoseconds, err = strconv.ParseInt(sent, 10, 64); err != nil {
 			break
 		}
-		latencies = append(latencies, uint32((time.Now().UnixNano()-nanoseconds)/1000))
+		arrived(time.Unix(0, nanoseconds))
+		if begins && time.Now().After(over) {
+			return latencies, nil
+		}
 		err = say()
+	}
+	if begins && errors.Is(err, os.ErrDeadlineExceeded) {
+		arrived(said)
 	}
 	return latencies, unlessTimeout(err)
 }
