@@ -90,7 +90,7 @@ type ClientConfig struct {
 // When the connection to the relay breaks, or the relay closes it, the client
 // connects again, after waiting times that grow from at most 0.5 s to at most
 // 30 s, until it is back, is closed, or the relay refuses its token. Recv tells
-// of it: see Reconnecting, Resumed, Rejoined and CallEnded. A call survives only
+// of it: see Reconnecting, Refused, Resumed, Rejoined and CallEnded. A call survives only
 // what ends with Resumed. After a call the client connects again too, at once and
 // without a word.
 //
@@ -115,7 +115,7 @@ type Client struct {
 	secret    string // to resume with
 	received  uint64 // messages of the relay since the registration
 	retry     retry
-	away      bool   // Reconnecting was the last that was said of the connection
+	away      bool   // Reconnecting or Refused was the last that was said of the connection
 	rejoining string // the room that a new registration has yet to be let into
 
 	mu       sync.Mutex

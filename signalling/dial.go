@@ -137,9 +137,9 @@ func (r relay) explain(response *http.Response, err error) error {
 	case errors.Is(err, websocket.ErrBadHandshake) && response != nil:
 		return r.explainStatus(response)
 	case errors.As(err, &unknownCA):
-		return fmt.Errorf("%w: the certificate of %s is signed by an unknown authority: give that with --ca-file, or do without the check with --insecure: %w", ErrDial, r, err)
+		return fmt.Errorf("%w: the certificate of %s is signed by an unknown authority: give that with --ca-file, or do without the check with --insecure: %w", errRefused, r, err)
 	case errors.As(err, &wrongName), errors.As(err, &invalidCert):
-		return fmt.Errorf("%w: the certificate of %s is not valid for it: use a name that it has, or do without the check with --insecure: %w", ErrDial, r, err)
+		return fmt.Errorf("%w: the certificate of %s is not valid for it: use a name that it has, or do without the check with --insecure: %w", errRefused, r, err)
 	case errors.As(err, &notTLS):
 		return fmt.Errorf("%w: %s does not speak TLS: try ws://%s", ErrDial, r, r.url.Host)
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -166,7 +166,7 @@ func (r relay) explainStatus(response *http.Response) error {
 		}
 		return fmt.Errorf("%w: %s answered HTTP %s%s: give %s with --token", ErrTokenRefused, r, response.Status, why, which)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		return fmt.Errorf("%w: %s answered HTTP %s%s: try again later", ErrDial, r, response.Status, why)
+		return fmt.Errorf("%w: %s answered HTTP %s%s: try again later", errRefused, r, response.Status, why)
 	}
 	return fmt.Errorf("%w: %s answered HTTP %s instead of a WebSocket: is it a relay?", ErrDial, r, response.Status)
 }
@@ -228,5 +228,5 @@ func refusedHello(uid, reason string) error {
 	if reason == "invalid peer uid" {
 		return fmt.Errorf("%w: %q is taken by another peer: choose another --name", ErrUIDRefused, uid)
 	}
-	return fmt.Errorf("%w: the relay refused HELLO: %s", ErrDial, reason)
+	return fmt.Errorf("%w: the relay refused HELLO: %s", errRefused, reason)
 }

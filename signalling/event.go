@@ -4,7 +4,7 @@ package signalling
 // PeerLeft, Message or RelayError; in a call it is CallMessage, and CallEnded is
 // its end. About the connection to the relay itself, Reconnecting is followed by
 // Resumed, if nothing has changed, else by Rejoined in a room, or by CallEnded in
-// a call.
+// a call, and perhaps by Refused before that.
 type Event interface{ event() }
 
 // PeerJoined says that another peer has joined the room. By convention the
@@ -46,9 +46,17 @@ type CallEnded struct{ Cause error }
 
 // Reconnecting says that the connection to the relay was lost, and why. The
 // Client tries to get it back: Resumed, Rejoined or CallEnded comes next, or the
-// error that ends the Client. What peers have negotiated already does not need
-// the relay.
+// error that ends the Client, and before them Refused if the relay is there and
+// does not take the Client back for long. What peers have negotiated already does
+// not need the relay.
 type Reconnecting struct{ Cause error }
+
+// Refused says that the relay is there again and has refused the Client for half
+// a minute or more, and why: Cause wraps ErrUIDRefused, ErrJoin, or ErrDial for
+// a relay that is full or whose certificate is not trusted. The Client tries on,
+// and Refused comes again as long as that is so, every half a minute at most. A
+// uid may have been taken by another peer meanwhile, and is free when that leaves.
+type Refused struct{ Cause error }
 
 // Resumed says that the connection is back and nothing has changed: no member of
 // the room, nor the other peer of the call, has noticed anything, what was sent
@@ -69,5 +77,6 @@ func (RelayError) event()   {}
 func (CallMessage) event()  {}
 func (CallEnded) event()    {}
 func (Reconnecting) event() {}
+func (Refused) event()      {}
 func (Resumed) event()      {}
 func (Rejoined) event()     {}

@@ -20,6 +20,9 @@ const (
 var (
 	// errPlaceLost is why a connection is given up that cannot have its place again.
 	errPlaceLost = fmt.Errorf("%w: what was on its way is known no more", ErrDial)
+	// errRefused is why there is no connection to a relay that is there, but does
+	// not take this peer. It is ErrDial to others.
+	errRefused = fmt.Errorf("%w", ErrDial)
 	// errParted is the end of a connection as it is at the end of a call.
 	errParted = fmt.Errorf("%w after a call", ErrDisconnected)
 	// errCalled is why a connection is given up on which a ROOM went to a peer
@@ -69,17 +72,34 @@ func (c *Client) reconnect(lost error) (*websocket.Conn, error) {
 		if final := c.finally(err); final != nil {
 			return nil, final
 		}
-		c.log.Info("the relay is still away", "error", err)
+		c.noteFailure("the relay is still away", err)
 	}
 	return nil, ErrClosed
 }
 
 func (c *Client) sayAway(lost error) {
 	if c.away {
-		c.log.Info("connected to the relay, but not for long", "error", lost)
+		c.noteFailure("connected to the relay, but not for long", lost)
 		return
 	}
 	c.away = c.emit(Reconnecting{Cause: lost})
+}
+
+// noteFailure logs why the client is not back yet. That the relay is there and
+// refuses it may last until somebody does something about it, who has to know.
+func (c *Client) noteFailure(failure string, err error) {
+	if !isRefusal(err) {
+		c.log.Info(failure, "error", err)
+		return
+	}
+	c.log.Info("cannot come back yet", "error", err)
+	if c.retry.refused() {
+		c.emit(Refused{Cause: err})
+	}
+}
+
+func isRefusal(err error) bool {
+	return errors.Is(err, ErrUIDRefused) || errors.Is(err, ErrJoin) || errors.Is(err, errRefused)
 }
 
 // finally gives the error that ends the client, if a failed attempt does.

@@ -263,6 +263,69 @@ func TestUIDHeldByItsPast(t *testing.T) {
 	wantEvent(t, c, signalling.Resumed{})
 }
 
+// TestReturnRefused comes back to a relay that is there and does not take it at
+// first: the log says why, and not that the relay is away.
+func TestReturnRefused(t *testing.T) {
+	uidTaken := func(ws *websocket.Conn) { answer(ws, "ERROR invalid peer uid") }
+	for _, test := range []struct {
+		name   string
+		refuse func(t *testing.T, w http.ResponseWriter, r *http.Request)
+		says   string
+	}{
+		{"uid", func(t *testing.T, w http.ResponseWriter, r *http.Request) { upgrade(t, w, r, uidTaken) }, `"me" is taken by another peer`},
+		{"full", func(_ *testing.T, w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "too many connections", http.StatusServiceUnavailable)
+		}, `HTTP 503 Service Unavailable (too many connections)`},
+		{"room", func(t *testing.T, w http.ResponseWriter, r *http.Request) {
+			upgrade(t, w, r, func(ws *websocket.Conn) {
+				answer(ws, "HELLO")
+				answer(ws, "ERROR room is full")
+				waitForEnd(ws)
+			})
+		}, `cannot join the room "room" again: the relay says: room is full`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			log := make(logLines, 10)
+			connections, refusing := atomic.Int32{}, atomic.Bool{}
+			refusing.Store(true)
+			url := relayOf(t, func(w http.ResponseWriter, r *http.Request) {
+				first := connections.Add(1) == 1
+				if !first && refusing.Load() {
+					test.refuse(t, w, r)
+					return
+				}
+				upgrade(t, w, r, func(ws *websocket.Conn) {
+					answer(ws, "HELLO")
+					answer(ws, "ROOM_OK")
+					if !first {
+						waitForEnd(ws)
+					}
+				})
+			})
+			c := dial(t, signalling.ClientConfig{URL: url, UID: "me", Log: slog.New(slog.NewTextHandler(log, nil))})
+			join(t, c, "room")
+			wantReconnecting(t, c, "")
+			line := strings.ReplaceAll(<-log, `\"`, `"`)
+			if !strings.Contains(line, `msg="cannot come back yet"`) || !strings.Contains(line, test.says) {
+				t.Errorf("log: %s, want why it cannot come back: %s", line, test.says)
+			}
+			refusing.Store(false)
+			wantRejoined(t, c)
+		})
+	}
+}
+
+// logLines takes the first lines of a log, as many as it has place for.
+type logLines chan string
+
+func (l logLines) Write(line []byte) (int, error) {
+	select {
+	case l <- string(line):
+	default:
+	}
+	return len(line), nil
+}
+
 func TestToken(t *testing.T) {
 	valid := atomic.Bool{}
 	valid.Store(true)

@@ -17,6 +17,10 @@ const (
 
 	// forgiveEvery so long an end that looks like no failure may be one.
 	forgiveEvery = time.Second
+
+	// refusalPatience is how long a relay may refuse a client that comes back. For
+	// so long it may hold the uid for a connection that it does not know to be lost.
+	refusalPatience = 30 * time.Second
 )
 
 // retry says how long to wait before each attempt to connect again: exponential
@@ -27,6 +31,8 @@ type retry struct {
 	since   time.Time // when the last attempt succeeded; zero after that connection
 
 	forgiven time.Time // when forgive has said so
+
+	refusedSince time.Time // or when refused has said so last; zero before
 }
 
 // newRetry is for a client that is connected.
@@ -43,7 +49,7 @@ func newRetry() retry {
 	}
 }
 
-func (r *retry) succeeded() { r.since = time.Now() }
+func (r *retry) succeeded() { r.since, r.refusedSince = time.Now(), time.Time{} }
 
 // ended says that the connection has ended. It may be called repeatedly.
 func (r *retry) ended() {
@@ -51,6 +57,19 @@ func (r *retry) ended() {
 		r.backoff.Reset()
 	}
 	r.since = time.Time{}
+}
+
+// refused notes that an attempt was refused, and tells whether that has lasted for
+// so long that it is worth a word.
+func (r *retry) refused() bool {
+	switch now := time.Now(); {
+	case r.refusedSince.IsZero():
+		r.refusedSince = now
+	case now.Sub(r.refusedSince) >= refusalPatience:
+		r.refusedSince = now
+		return true
+	}
+	return false
 }
 
 // forgive tells whether the next attempt may come at once, because the end of the

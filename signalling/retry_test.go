@@ -2,6 +2,9 @@ package signalling
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"math"
 	"testing"
 	"testing/synctest"
@@ -101,5 +104,45 @@ func TestRetryEndsAtOnce(t *testing.T) {
 		if r.wait(ctx) || time.Since(start) != 0 {
 			t.Errorf("waited for %v, want the wait to be ended", time.Since(start))
 		}
+	})
+}
+
+// TestRefusedForLong: whose relay is there and refuses it hears of that, but not of
+// what passes, nor of a relay that is away.
+func TestRefusedForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &Client{events: make(chan Event, maxEvents), closing: t.Context(), log: slog.New(slog.DiscardHandler), retry: newRetry()}
+		fail := func(err error) {
+			t.Helper()
+			c.noteFailure("the relay is still away", err)
+		}
+		heard := func(want ...error) {
+			t.Helper()
+			for _, cause := range want {
+				if e := (<-c.events).(Refused); !errors.Is(e.Cause, cause) {
+					t.Errorf("refused because of %v, want %v", e.Cause, cause)
+				}
+			}
+			if n := len(c.events); n != 0 {
+				t.Errorf("%d further events", n)
+			}
+		}
+		uidTaken, away := fmt.Errorf("%w: it is taken", ErrUIDRefused), fmt.Errorf("%w: nothing listens", ErrDial)
+		fail(uidTaken)
+		time.Sleep(refusalPatience - time.Second)
+		fail(uidTaken)
+		heard()
+		time.Sleep(time.Second)
+		fail(away)
+		heard()
+		fail(uidTaken)
+		fail(uidTaken)
+		heard(ErrUIDRefused)
+		time.Sleep(refusalPatience)
+		fail(fmt.Errorf("%w: HTTP 503", errRefused))
+		heard(ErrDial)
+		c.retry.succeeded()
+		fail(uidTaken)
+		heard()
 	})
 }

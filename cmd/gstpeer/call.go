@@ -170,6 +170,8 @@ func (c *calls) handle(ctx context.Context, r received) (over bool, err error) {
 		return c.sessionEnded(e.Cause)
 	case signalling.Reconnecting:
 		c.log.Warn("relay lost: a call goes on as long as its media does", "error", e.Cause)
+	case signalling.Refused:
+		c.log.Warn("the relay does not take us back: a call goes on as long as its media does", "error", e.Cause)
 	case signalling.Resumed:
 		c.log.Info("relay back")
 		c.ice.relayIsBack()

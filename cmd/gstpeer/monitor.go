@@ -85,9 +85,11 @@ func sayHealthy(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "OK") 
 
 // note takes what an event tells about the relay.
 func (r *readiness) note(event signalling.Event) {
-	switch event.(type) {
+	switch e := event.(type) {
 	case signalling.Reconnecting:
 		r.set("the relay is lost")
+	case signalling.Refused:
+		r.set(fmt.Sprintf("the relay does not take us back: %v", e.Cause))
 	case signalling.Resumed, signalling.Rejoined, signalling.CallEnded:
 		r.set("")
 	}

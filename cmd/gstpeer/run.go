@@ -240,6 +240,8 @@ func handle(event signalling.Event, media *pipeline.Pipeline, ice *iceServers, l
 		log.Debug("relay", "error", e.Text)
 	case signalling.Reconnecting:
 		log.Warn("relay lost: who watches already goes on", "error", e.Cause)
+	case signalling.Refused:
+		log.Warn("the relay does not take us back: who watches already goes on", "error", e.Cause)
 	case signalling.Resumed:
 		log.Info("relay back, nothing has changed")
 		ice.relayIsBack()
