@@ -74,6 +74,10 @@ type ClientConfig struct {
 	// TLS is used for wss; nil means the system's authorities.
 	TLS *tls.Config
 
+	// CurrentTLS is asked instead of TLS, unless it is nil, before each connection
+	// by wss: whom to trust may change. What it gives is not to be changed.
+	CurrentTLS func() *tls.Config
+
 	// Keepalive is the time between the client's pings. A relay without a sign
 	// of life for two of them is given up. 0 means DefaultKeepalive.
 	Keepalive time.Duration

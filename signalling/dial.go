@@ -21,8 +21,8 @@ import (
 
 // relay is where a client connects to.
 type relay struct {
-	url   *url.URL // without what changes from one connection to the next
-	tls   *tls.Config
+	url   *url.URL           // without what changes from one connection to the next
+	tls   func() *tls.Config // for the next connection
 	token string
 }
 
@@ -36,7 +36,11 @@ func newRelay(config ClientConfig) (relay, error) {
 		query.Set(QueryRole, string(config.Role))
 		u.RawQuery = query.Encode()
 	}
-	return relay{url: u, tls: config.TLS, token: config.Token}, nil
+	current := config.CurrentTLS
+	if current == nil {
+		current = func() *tls.Config { return config.TLS }
+	}
+	return relay{url: u, tls: current, token: config.Token}, nil
 }
 
 // String names the relay in errors, without its query, which may hold secrets.
@@ -94,7 +98,7 @@ func (r relay) connect(ctx context.Context, secret string, received uint64) (*we
 	dialer := websocket.Dialer{
 		Proxy:            http.ProxyFromEnvironment,
 		HandshakeTimeout: dialTimeout,
-		TLSClientConfig:  r.tls,
+		TLSClientConfig:  r.tls(),
 		NetDialContext: func(dialing context.Context, network, address string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(dialing, network, address)
 			if err == nil {

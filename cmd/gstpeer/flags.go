@@ -10,11 +10,13 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
 	"github.com/gstpeer/gstpeer/internal/cli"
 	"github.com/gstpeer/gstpeer/internal/iceconfig"
+	"github.com/gstpeer/gstpeer/internal/reload"
 	"github.com/gstpeer/gstpeer/pipeline"
 	"github.com/gstpeer/gstpeer/signalling"
 )
@@ -46,7 +48,7 @@ type flags struct {
 
 	Server   string `group:"Relay elsewhere" placeholder:"URL" help:"Relay to join instead of the built-in one: ws://HOST:PORT or wss://HOST:PORT."`
 	Token    string `group:"Relay elsewhere" placeholder:"TOKEN" help:"Token for a relay that wants one; better given in the environment, which others on this machine cannot read. Default: none."`
-	CAFile   string `group:"Relay elsewhere" name:"ca-file" placeholder:"FILE" help:"PEM file of the authority that signed the relay's certificate, beside the system's."`
+	CAFile   string `group:"Relay elsewhere" name:"ca-file" placeholder:"FILE" help:"PEM file of the authority that signed the relay's certificate, beside the system's. A changed file comes into use within seconds, for the connections from then on."`
 	Insecure bool   `group:"Relay elsewhere" help:"Do not check the relay's certificate: anybody on the way can then watch and replace the stream."`
 
 	monitorFlags
@@ -65,7 +67,9 @@ type settings struct {
 	listen string
 	relay  string // URL; empty for the built-in one
 	token  string
-	tls    *tls.Config
+	tls    func() *tls.Config // for the next connection to the relay; nil for the system's authorities
+	// authorities is the file of --ca-file, which may change; nil without it.
+	authorities *reload.Files
 	// iceServers are those that flags name.
 	iceServers []iceconfig.Server
 	ice        *iceServers // in use; set by stream
@@ -109,7 +113,7 @@ func parseFlagsOf(command, description string, args []string, stdout, stderr io.
 		return nil, cli.UsageError{Err: err}
 	}
 	s.media.Log, s.media.Yields = s.log, yieldsTo(s.name)
-	if s.tls, err = f.tlsConfig(s.log); err != nil {
+	if err = f.readTrust(s); err != nil {
 		return nil, cli.UsageError{Err: err}
 	}
 	return s, nil
@@ -192,27 +196,32 @@ func (f *flags) readMedia(c *pipeline.Config) error {
 	return nil
 }
 
-// tlsConfig says whom to trust; nil is the system's authorities.
-func (f *flags) tlsConfig(log *slog.Logger) (*tls.Config, error) {
+// readTrust says which certificate of the relay to trust.
+func (f *flags) readTrust(s *settings) error {
 	if f.Insecure {
-		log.Warn("--insecure: the relay's certificate is not checked, anybody on the way can watch and replace the stream")
-		return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, nil
+		s.log.Warn("--insecure: the relay's certificate is not checked, anybody on the way can watch and replace the stream")
+		unchecked := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
+		s.tls = func() *tls.Config { return unchecked }
+		return nil
 	}
 	if f.CAFile == "" {
-		return nil, nil
+		return nil
 	}
-	pem, err := os.ReadFile(f.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("--ca-file: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("--ca-file: %s has no certificate in PEM form", f.CAFile)
-	}
-	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
+	var current atomic.Pointer[tls.Config]
+	var err error
+	s.authorities, err = reload.Open(s.log, func(contents [][]byte) error {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(contents[0]) {
+			return fmt.Errorf("%s has no certificate in PEM form", f.CAFile)
+		}
+		current.Store(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})
+		return nil
+	}, f.CAFile)
+	s.tls = current.Load
+	return forFlag("ca-file", err)
 }
 
 // hostName is this machine's name as a uid.

@@ -78,7 +78,8 @@ func (s *settings) secure(listener net.Listener, stdout io.Writer, start func(fu
 		fmt.Fprintf(stdout, "The certificate's SHA-256 fingerprint is %s\n", certificate.Fingerprint(selfSigned))
 	}
 	start(source.Run)
-	s.relay, s.tls = "wss://"+address, trustOnly(source.Config())
+	own := trustOnly(source.Config())
+	s.relay, s.tls = "wss://"+address, func() *tls.Config { return own }
 	return tls.NewListener(listener, source.Config()), nil
 }
 

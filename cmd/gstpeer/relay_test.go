@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -81,6 +82,17 @@ func (a *authority) sign(t *testing.T, template *x509.Certificate) (*x509.Certif
 // for 127.0.0.1.
 func (a *authority) startTLSRelay(t *testing.T) (address string) {
 	t.Helper()
+	address, _ = a.startTLSRelayAt(t, "127.0.0.1:0")
+	return address
+}
+
+// startTLSRelayAt does so at an address, until stop.
+func (a *authority) startTLSRelayAt(t *testing.T, wanted string) (address string, stop func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
 	certificate, key := a.sign(t, &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "relay"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -90,12 +102,13 @@ func (a *authority) startTLSRelay(t *testing.T) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front := httptest.NewUnstartedServer(relay.Handler())
+	front := &httptest.Server{Listener: listener, Config: &http.Server{Handler: relay.Handler()}}
 	front.Config.ErrorLog = log.New(io.Discard, "", 0)
 	front.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certificate.Raw}, PrivateKey: key}}}
 	front.StartTLS()
-	t.Cleanup(func() { relay.Close(); front.Close() })
-	return front.Listener.Addr().String()
+	stop = sync.OnceFunc(func() { relay.Close(); front.Close() })
+	t.Cleanup(stop)
+	return listener.Addr().String(), stop
 }
 
 func TestTLSRelay(t *testing.T) {
@@ -156,6 +169,26 @@ func TestRelayComesBack(t *testing.T) {
 	if code := p.ExitCode(stopsWithin); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
+}
+
+// TestRelayChangesAuthority has the relay come back with a certificate of another
+// authority, which --ca-file then has, as with one of the relay's own making.
+func TestRelayChangesAuthority(t *testing.T) {
+	t.Parallel()
+	first, second := newAuthority(t), newAuthority(t)
+	address, stop := first.startTLSRelayAt(t, "127.0.0.1:0")
+	p := startStreamingTo(t, "wss://"+address, "cam", "--ca-file", first.file)
+	says := func(text string) {
+		t.Helper()
+		await(t, text, func() bool { return strings.Contains(p.stderr.String(), text) })
+	}
+	stop()
+	second.startTLSRelayAt(t, address)
+	says(`msg="cannot come back yet" error="signalling: cannot connect to the relay: the certificate of wss://` + address + ` is signed by an unknown authority`)
+	if err := os.Rename(second.file, first.file); err != nil {
+		t.Fatal(err)
+	}
+	says(`msg="relay back`)
 }
 
 // TestReferenceRelay joins a room of GStreamer's original relay, which

@@ -38,10 +38,10 @@ type Configuration struct {
 
 // Source is a relay that tells of ICE servers, at /api/ice beside its WebSocket.
 type Source struct {
-	URL   string      // of the WebSocket
-	UID   string      // whose credentials they are to be
-	Token string      // empty for none
-	TLS   *tls.Config // nil is the system's authorities
+	URL   string             // of the WebSocket
+	UID   string             // whose credentials they are to be
+	Token string             // empty for none
+	TLS   func() *tls.Config // for the next request; nil is the system's authorities
 	Log   *slog.Logger
 }
 
@@ -53,10 +53,14 @@ func (s Source) Fetch(ctx context.Context) (Configuration, error) {
 	if err != nil {
 		return Configuration{}, err
 	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
+	if s.TLS != nil {
+		transport.TLSClientConfig = s.TLS()
+	}
 	client := http.Client{
 		// Whoever answers decides where media goes: nobody else is asked.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: s.TLS, DisableKeepAlives: true},
+		Transport:     transport,
 	}
 	response, err := client.Do(request)
 	if err != nil {
