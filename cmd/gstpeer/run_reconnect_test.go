@@ -4,9 +4,11 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/pion/webrtc/v4"
@@ -183,5 +185,36 @@ func TestToken(t *testing.T) {
 		if said := p.stderr.String(); !strings.Contains(said, "give another one with --token") || strings.Contains(said, "the-token") {
 			t.Error("want what to do about the token, and not the token itself")
 		}
+	})
+}
+
+// TestNameTakenMeanwhile stops the program for so long that another peer can take
+// its name: it says so, in the log and to who watches it, and comes back when the
+// name is free. It runs when GSTPEER_LONG is set.
+func TestNameTakenMeanwhile(t *testing.T) {
+	if os.Getenv("GSTPEER_LONG") == "" {
+		t.Skip("GSTPEER_LONG=1 is not set")
+	}
+	t.Parallel()
+	relay := "ws://" + startRelay(t)
+	p := startStreamingTo(t, relay, "cam", "--metrics", "127.0.0.1:0")
+	at := p.monitored()
+	says := func(text string) {
+		t.Helper()
+		await(t, text, func() bool { return strings.Contains(p.stderr.String(), text) })
+	}
+	p.signal(syscall.SIGSTOP)
+	other, _ := joinRoom(t, relay, "cam")
+	p.signal(syscall.SIGCONT)
+	says(`msg="cannot come back yet" error="signalling: the relay refused the uid: \"cam\" is taken by another peer`)
+	says(`level=WARN msg="the relay does not take us back`)
+	if status, body := get(t, at+"ready"); status != 503 || !strings.Contains(body, `"cam" is taken by another peer`) {
+		t.Errorf("ready: %d %q, want 503 with the reason", status, body)
+	}
+	other.Close()
+	says(`msg="relay back`)
+	await(t, "readiness", func() bool {
+		status, _ := get(t, at+"ready")
+		return status == 200
 	})
 }
