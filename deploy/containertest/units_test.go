@@ -37,11 +37,32 @@ ENTRYPOINT ["/lib/systemd/systemd"]
 	})
 	b := browsertest.Open(t, "http://"+c.address()+"/?room=demo")
 	b.AwaitFrames("cam", enoughFrames)
+	s := service{t, e, c}
+	s.checkBacklog()
 	e.podman(t, "exec", c.name, "systemctl", "stop", "gstpeer", "gstpeer-server")
 	for _, unit := range []string{"gstpeer", "gstpeer-server"} {
 		said := e.podman(t, "exec", c.name, "systemctl", "show", "--property", "ExecMainStatus,Result", unit)
 		if !strings.Contains(said, "Result=success") || !strings.Contains(said, "ExecMainStatus=0") {
 			t.Errorf("%s, when it is stopped: %s", unit, said)
 		}
+	}
+}
+
+// service is the relay's, in a container with systemd.
+type service struct {
+	t *testing.T
+	e *engine
+	c *container
+}
+
+// checkBacklog: as many connections may wait for the relay as the kernel allows,
+// which Go reads in /proc/sys.
+func (s service) checkBacklog() {
+	s.t.Helper()
+	network := "--net=/proc/" + s.e.podman(s.t, "inspect", "--format", "{{.State.Pid}}", s.c.name) + "/ns/net"
+	waiting := s.e.must(s.t, "nsenter", network, "ss", "--listening", "--tcp", "--numeric", "--no-header", "sport", "8443")
+	allowed := s.e.must(s.t, "nsenter", network, "cat", "/proc/sys/net/core/somaxconn")
+	if columns := strings.Fields(waiting); len(columns) < 3 || columns[2] != allowed {
+		s.t.Errorf("the relay listens with %q, want a backlog of %s in the third column", waiting, allowed)
 	}
 }
