@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -32,7 +33,7 @@ const (
 // Measure tells how long messages between the two are under way. One that has not
 // come some seconds after the end counts as if it had come then.
 func (t Talk) Measure(ctx context.Context, r *Relay) (Speed, error) {
-	deaf, err := gatherIn(ctx, r, "talk", "deaf", 1)
+	deaf, err := joinDeaf(ctx, r)
 	if err != nil {
 		return Speed{}, err
 	}
@@ -86,10 +87,24 @@ func gatherIn(ctx context.Context, r *Relay, room, name string, peers int) (crow
 	return c, nil
 }
 
+// joinDeaf has the deaf member come. Its kernel reads little for it, so that the
+// relay's queue is full soon.
+func joinDeaf(ctx context.Context, r *Relay) (crowd, error) {
+	deaf, err := gatherIn(ctx, r, "talk", "deaf", 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := deaf[0].conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		deaf.disperse()
+		return nil, err
+	}
+	return deaf, nil
+}
+
 // replaceDropped has a new deaf member come when the relay has dropped the last one.
 func replaceDropped(ctx context.Context, r *Relay, dropped <-chan struct{}, deaf crowd) error {
 	for range dropped {
-		next, err := gatherIn(ctx, r, "talk", "deaf", 1)
+		next, err := joinDeaf(ctx, r)
 		if err != nil {
 			return err
 		}
