@@ -23,8 +23,9 @@ func publishFromPage(t *testing.T, browser browsertest.Browser, relay, name stri
 	return b
 }
 
-// TestRoomOfBrowsersAndPeers has two pages that publish and two gstpeers in one
-// room, who come by turns: each gets picture and sound of the three others.
+// TestRoomOfBrowsersAndPeers has two pages that publish, one in Chromium and one
+// in Firefox, and two gstpeers in one room, who come by turns: each gets picture
+// and sound of the three others.
 func TestRoomOfBrowsersAndPeers(t *testing.T) {
 	relay := startRelay(t)
 	tabs, programs, recorded := map[string]*browsertest.Tab{}, map[string]*program{}, map[string]string{}
@@ -35,7 +36,7 @@ func TestRoomOfBrowsersAndPeers(t *testing.T) {
 	start("cam1")
 	tabs["ada"] = publishFromPage(t, browsertest.Chromium, relay, "ada")
 	start("cam2")
-	tabs["ben"] = publishFromPage(t, browsertest.Chromium, relay, "ben")
+	tabs["ben"] = publishFromPage(t, browsertest.Firefox, relay, "ben")
 	everybody := []string{"cam1", "ada", "cam2", "ben"}
 	for name, b := range tabs {
 		for _, other := range everybody {
@@ -62,8 +63,8 @@ func TestRoomOfBrowsersAndPeers(t *testing.T) {
 	}
 	for name, directory := range recorded {
 		for _, other := range everybody {
-			if other != name {
-				wantRecorded(t, directory, "demo-"+other+"-*.mkv", enoughFrames)
+			if other != name { // two browsers and two encoders may be more than the machine bears
+				wantRecordedFrames(t, directory, "demo-"+other+"-*.mkv", enoughFrames)
 			}
 		}
 	}
