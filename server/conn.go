@@ -231,7 +231,7 @@ func (c *conn) handleHello(f frame) {
 
 func (c *conn) reject(code int, reason string, counted Refused) {
 	c.refusals.count(counted)
-	c.out.send(textFrame(errorReply(refusal(reason))))
+	c.out.send(textFrame(errorReply(errors.New(reason))))
 	c.out.finish(code, reason, c.timeouts.closing)
 }
 

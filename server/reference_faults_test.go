@@ -8,11 +8,13 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
 	"github.com/gstpeer/gstpeer/internal/proctest"
 	"github.com/gstpeer/gstpeer/server"
+	"github.com/gstpeer/gstpeer/signalling"
 )
 
 // What follows are the faults of the reference server that this relay must not
@@ -263,6 +265,24 @@ func TestLogHoldsNoPayload(t *testing.T) {
 	e := r.register(t, "e")
 	e.send(secret)
 	e.wantError()
+	description := `{"sdp":{"type":"offer","sdp":"` + secret + ` ` + strings.Repeat("é", 100_000) + `"}}`
+	for _, misplaced := range []string{
+		"SESSION nobody " + description, "SESSION " + description, "ROOM " + description, "ROOM lab " + description,
+		"ROOM_PEER_MSG nobody " + description, "ROOM_PEER_LIST " + description, "SESSION_OK " + description, "HELLO " + description,
+	} {
+		e.send(misplaced)
+		if a := e.next(); !strings.HasPrefix(a.text, "ERROR ") || len(a.text) > signalling.MaxID+100 || !utf8.ValidString(a.text) {
+			t.Errorf("%s is answered by %s, want a short ERROR", abridge(misplaced), a)
+		}
+	}
+	e.enter(id("room"))
+	e.send("ROOM_PEER_MSG " + description)
+	if a := e.next(); !strings.HasPrefix(a.text, "ERROR ") || len(a.text) > signalling.MaxID+100 {
+		t.Errorf("a text to nobody is answered by %s, want a short ERROR", a)
+	}
+	f := r.dial(t, "/")
+	f.send("HELLO f " + secret)
+	f.wantError()
 	r.server.Close()
 	if text := log.String(); strings.Contains(text, "secret") || !strings.Contains(text, a.uid) {
 		t.Errorf("the log wants uids and no payload:\n%s", text)

@@ -3,6 +3,8 @@ package server
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 
 	"github.com/gorilla/websocket"
@@ -10,29 +12,43 @@ import (
 	"github.com/gstpeer/gstpeer/signalling"
 )
 
-// refusal is why the relay does not do what a peer asked, in the words that the
-// peer is answered with.
-type refusal string
+// refusal is why the relay does not do what a peer asked.
+type refusal struct {
+	words  string // that the peer is answered with
+	reason string // the same without what the peer said, for the log
+}
 
-func (r refusal) Error() string { return string(r) }
+func (r refusal) Error() string { return r.words }
+
+// LogValue keeps what the peer said out of the log: it may be misplaced, and be a
+// session description.
+func (r refusal) LogValue() slog.Value { return slog.StringValue(r.reason) }
 
 func refuse(format string, args ...any) error {
-	return refusal(fmt.Sprintf(format, args...))
+	return refusal{fmt.Sprintf(format, args...), strings.ReplaceAll(format, "%s", "…")}
+}
+
+// quotable cuts what came in the place of an id to the length of one.
+func quotable(id string) string {
+	if len(id) <= signalling.MaxID {
+		return id
+	}
+	return strings.ToValidUTF8(id[:signalling.MaxID], "") + "…"
 }
 
 // refuseCommand words the refusal of a command that could not be parsed.
 func refuseCommand(c signalling.Command, err error) error {
 	switch {
 	case errors.Is(err, signalling.ErrInvalidUID):
-		return refusal("invalid peer uid")
+		return refuse("invalid peer uid")
 	case errors.Is(err, signalling.ErrInvalidRoomID):
-		return refuse("invalid room id '%s'", c.ID)
+		return refuse("invalid room id '%s'", quotable(c.ID))
 	case errors.Is(err, signalling.ErrMissingArgument) && c.Verb == signalling.VerbSession:
-		return refusal("usage: SESSION <uid>")
+		return refuse("usage: SESSION <uid>")
 	case errors.Is(err, signalling.ErrMissingArgument):
-		return refusal("usage: ROOM_PEER_MSG <uid> <text>, in a room")
+		return refuse("usage: ROOM_PEER_MSG <uid> <text>, in a room")
 	}
-	return refusal("unknown command, want SESSION <uid> or ROOM <room_id>")
+	return refuse("unknown command, want SESSION <uid> or ROOM <room_id>")
 }
 
 // errorReply is the message that answers a refused command.

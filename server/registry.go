@@ -183,7 +183,7 @@ func (r *registry) call(p *peer, uid string) error {
 		r.refusals.count(RefusedToken)
 		return refuse("sessions are not allowed by the token")
 	case callee == nil:
-		return refuse("peer '%s' not found", uid)
+		return refuse("peer '%s' not found", quotable(uid))
 	case callee == p:
 		return refuse("peer '%s' is yourself", uid)
 	case p.viewer || callee.viewer:

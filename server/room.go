@@ -117,7 +117,7 @@ func (r *registry) tell(p *peer, m message) error {
 	to := r.peers[c.ID]
 	switch {
 	case to == nil:
-		return refuse("peer '%s' not found", c.ID)
+		return refuse("peer '%s' not found", quotable(c.ID))
 	case to.room != p.room || to != p && !to.sees(p):
 		return refuse("peer '%s' is not in the room", c.ID)
 	}
