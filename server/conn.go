@@ -219,12 +219,15 @@ func (c *conn) handleHello(f frame) {
 		c.reject(websocket.CloseProtocolError, "invalid protocol", RefusedProtocol)
 	case err == nil && !c.peer.grant.AllowsUID(command.ID):
 		c.reject(websocket.ClosePolicyViolation, "uid not allowed by the token", RefusedToken)
+	case err == nil && !c.life.helloCame():
+		// Too late: the read loop is about to end.
 	case err != nil || !c.register(command.ID):
 		if !c.out.over() { // by an end that has nothing to do with the uid
 			c.reject(websocket.CloseProtocolError, "invalid peer uid", RefusedUID)
 		}
 	default:
-		c.hello = c.keepAlive()
+		c.hello = true
+		c.keepAlive()
 		c.logStart()
 	}
 }

@@ -16,7 +16,7 @@ type lifeline struct {
 	timer *time.Timer
 	heard atomic.Int64 // the last sign of life, since epoch
 
-	// Owned by who has stopped the timer, else by the timer.
+	// Owned by who has stopped the timer, until it is set again, else by the timer.
 	hello  bool
 	pingAt time.Duration // since epoch
 }
@@ -27,16 +27,15 @@ func (c *conn) expectHello() {
 	c.life.timer.Reset(c.limits.TimeToHello)
 }
 
-// keepAlive goes over from the wait for HELLO to pings. It reports false when
-// HELLO came too late.
-func (c *conn) keepAlive() bool {
-	if !c.life.timer.Stop() {
-		return false
-	}
+// helloCame ends the wait for HELLO: its peer is not to blame if the uid takes time
+// to be had. It reports false when HELLO came too late.
+func (l *lifeline) helloCame() bool { return l.timer.Stop() }
+
+// keepAlive begins to ping, once helloCame and the peer is registered.
+func (c *conn) keepAlive() {
 	c.life.hello = true
 	c.life.pingAt = time.Since(epoch) + c.keepalive
 	c.life.timer.Reset(c.keepalive)
-	return true
 }
 
 func (c *conn) beat() {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -100,6 +101,23 @@ func TestKeepaliveCountsParts(t *testing.T) {
 	a.listen()
 	a.want("HELLO")
 	a.wantError() // the message came, though a is in no room
+}
+
+// TestHelloInTimeWaitsForUID: how long the relay takes to free the uid is not the
+// fault of the peer that wants it.
+func TestHelloInTimeWaitsForUID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const takeover = 2 * time.Second
+		r := startRelayInBubble(t, server.Config{}, server.Patience{Hello: takeover / 2, Takeover: takeover})
+		deaf := r.dialDeaf(t, "/", nil)
+		deaf.send("HELLO peer")
+		synctest.Wait()
+		began := time.Now()
+		r.dial(t, "/").hello("peer")
+		if took := time.Since(began); took != takeover {
+			t.Errorf("registered after %v, want %v", took, takeover)
+		}
+	})
 }
 
 func TestTakeoverWaitsForNoAnswerOnly(t *testing.T) {

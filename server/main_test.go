@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,6 +42,9 @@ type relay struct {
 	url    string         // ws://host:port or wss://host:port
 	server *server.Server // nil for another relay
 	tls    *tls.Config    // of clients; nil to trust whom the system trusts
+
+	// dialNet makes connections; nil for TCP.
+	dialNet func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // relayUnderTest starts a relay of ours, unless GSTPEER_RELAY_URL names one.
@@ -61,6 +65,47 @@ func startRelay(t testing.TB, config server.Config, p server.Patience) *relay {
 	}
 	return &relay{url: "ws://" + listener.Addr().String(), server: serve(t, config, p, listener)}
 }
+
+// startRelayInBubble is startRelay for a bubble of synctest, which knows when
+// nothing more happens on a pipe, but not on a socket.
+func startRelayInBubble(t testing.TB, config server.Config, p server.Patience) *relay {
+	t.Helper()
+	listener := &pipeListener{made: make(chan net.Conn), closed: make(chan struct{})}
+	return &relay{url: "ws://pipe", server: serve(t, config, p, listener), dialNet: listener.dial}
+}
+
+// pipeListener accepts what is dialled in the same process.
+type pipeListener struct {
+	made   chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case l.made <- far:
+		return near, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.made:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
 // serve has a relay answer on the listener until the test ends.
 func serve(t testing.TB, config server.Config, p server.Patience, listener net.Listener) *server.Server {
@@ -106,7 +151,7 @@ type arrival struct {
 // dialDeaf connects a client that reads nothing.
 func (r *relay) dialDeaf(t *testing.T, path string, header http.Header) *client {
 	t.Helper()
-	dialer := websocket.Dialer{TLSClientConfig: r.tls, HandshakeTimeout: patience}
+	dialer := websocket.Dialer{TLSClientConfig: r.tls, HandshakeTimeout: patience, NetDialContext: r.dialNet}
 	ws, response, err := dialer.Dial(r.url+path, header)
 	if err != nil {
 		t.Fatalf("dial %s%s: %v (%v)", r.url, path, err, response)
