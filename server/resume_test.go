@@ -99,6 +99,18 @@ func awaitSuspended(t *testing.T, r *relay, n int) {
 	eventually(t, "a broken connection is noticed", func() bool { return r.server.Suspended() == n })
 }
 
+// TestPeerAwayIsNoConnection: what is counted as a connection has one.
+func TestPeerAwayIsNoConnection(t *testing.T) {
+	r := startRelay(t, server.Config{ResumeGrace: time.Hour}, server.Patience{})
+	r.register(t, "there")
+	r.resumable(t, "away").vanish()
+	awaitSuspended(t, r, 1)
+	eventually(t, "one WebSocket is left", func() bool { return r.server.Stats().Connections == 1 })
+	if stats := r.server.Stats(); stats.Peers != 2 {
+		t.Errorf("%+v, want the peer to keep its place", stats)
+	}
+}
+
 func TestResumeInSession(t *testing.T) {
 	const grace = 200 * time.Millisecond
 	r := startRelay(t, server.Config{ResumeGrace: grace}, server.Patience{})

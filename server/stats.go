@@ -49,8 +49,8 @@ func (s *Server) Stats() Stats {
 			stats.Received[kind] = Traffic{t.messages, t.bytes}
 		}
 	})
+	stats.Connections = s.turnstile.inside()
 	s.mu.Lock()
-	stats.Connections = len(s.conns)
 	stats.Sent = Traffic{s.sent.messages, s.sent.bytes}
 	outboxes := make([]*outbox, 0, len(s.conns))
 	for c := range s.conns {

@@ -72,6 +72,13 @@ func (t *turnstile) enter(client netip.Addr) (*place, *httpRefusal) {
 	return &place{t, network}, nil
 }
 
+// inside is how many WebSockets there are.
+func (t *turnstile) inside() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.webSockets
+}
+
 // leave gives the place of a WebSocket back.
 func (p *place) leave() {
 	t := p.turnstile
