@@ -19,7 +19,7 @@ func (s *Server) Ready() bool {
 
 // drain takes no more peers and tells those that are there to go, evenly over
 // Config.Drain, so that they do not come back elsewhere all at once. It returns
-// when all are told or gone; Close does the rest.
+// when all are told or gone, be it to come back; Close does the rest.
 func (s *Server) drain() {
 	s.mu.Lock()
 	s.draining = true
@@ -28,11 +28,12 @@ func (s *Server) drain() {
 	if s.config.Drain == 0 {
 		return
 	}
+	conns = slices.DeleteFunc(conns, func(c *conn) bool { return s.registry.expire(c.peer) }) // who is away cannot come back any more
 	s.log.Info("draining", "connections", len(conns), "over", s.config.Drain)
 	began := time.Now()
 	tick := time.NewTicker(drainStep)
 	defer tick.Stop()
-	for told := 0; told < len(conns) && s.populated(); {
+	for told := 0; told < len(conns) && s.turnstile.inside() > 0; {
 		<-tick.C
 		passed := min(1, float64(time.Since(began))/float64(s.config.Drain))
 		due := int(passed * float64(len(conns)))
@@ -52,10 +53,4 @@ func (s *Server) dismissTogether(conns []*conn) {
 			}
 		}
 	})
-}
-
-func (s *Server) populated() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns) > 0
 }

@@ -122,14 +122,16 @@ func (p *peer) welcome() string {
 	return signalling.VerbHello
 }
 
-// expire ends the grace period of a peer that has not come back.
-func (r *registry) expire(p *peer) {
+// expire ends the grace period of a peer that has not come back. It reports false
+// for a peer that has its connection.
+func (r *registry) expire(p *peer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.dropFull()
 	if p.suspended {
 		r.remove(p)
 	}
+	return p.suspended
 }
 
 // gone gives a channel that is closed once p itself is not registered any more.
