@@ -35,6 +35,17 @@ func (s *Server) Population() (peers, rooms int) {
 	return len(s.registry.peers), len(s.registry.rooms)
 }
 
+// Idle counts the connections that are between two requests.
+func (s *Server) Idle() int {
+	s.turnstile.mu.Lock()
+	defer s.turnstile.mu.Unlock()
+	n := 0
+	for _, idle := range s.turnstile.idle {
+		n += idle.Len()
+	}
+	return n
+}
+
 // Suspended counts the peers that have lost their connection.
 func (s *Server) Suspended() int {
 	s.registry.mu.Lock()

@@ -44,8 +44,9 @@ type Limits struct {
 
 	// MaxConnectionsPerAddress bounds the WebSockets of one client address, or
 	// of one IPv6 network of 64 bits. Beyond it one is refused with HTTP 429. As
-	// many peers again may be away to come back, and four times as many
-	// connections may be no WebSocket, unless there are trusted proxies.
+	// many peers again may be away to come back, and six times as many connections
+	// may be no WebSocket, of which idle ones are closed for others, unless there
+	// are trusted proxies.
 	MaxConnectionsPerAddress int
 
 	// MaxRooms and MaxRoomPeers bound the rooms and the members of each, viewers

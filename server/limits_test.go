@@ -109,6 +109,33 @@ func TestMaxConnectionsPerAddress(t *testing.T) {
 	})
 }
 
+// TestPageLeavesRoomForItsPeer: the connections that a browser has loaded the page
+// by, and keeps, are not in the way of its WebSocket. Those that say nothing are.
+func TestPageLeavesRoomForItsPeer(t *testing.T) {
+	const browserOpens = 6
+	r := startLimited(t, server.Limits{MaxConnectionsPerAddress: 1, TimeToHeaders: time.Hour})
+	kept := make([]net.Conn, browserOpens)
+	for i := range kept {
+		kept[i] = r.connect(t)
+		defer kept[i].Close()
+		if _, err := kept[i].Write([]byte("GET /health HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "all are answered", func() bool { return r.server.Idle() == browserOpens })
+	r.register(t, "peer")
+	for range browserOpens {
+		defer r.connect(t).Close()
+	}
+	for _, conn := range kept {
+		wantEnd(t, conn)
+	}
+	seventh := r.connect(t)
+	defer seventh.Close()
+	wantEnd(t, seventh)
+	r.wantRefused(t, server.RefusedConnections, 1)
+}
+
 func TestMaxRooms(t *testing.T) {
 	r := startLimited(t, server.Limits{MaxRooms: 1})
 	a, b := r.register(t, "a"), r.register(t, "b")

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"container/list"
 	"context"
 	"net"
 	"net/http"
@@ -22,20 +23,24 @@ type turnstile struct {
 	away       int                  // peers that may come back, beside them
 	awayFrom   map[netip.Prefix]int
 	waiting    map[net.Conn]*arrival
-	arrived    map[netip.Prefix]int // of those that wait
+	arrived    map[netip.Prefix]int        // of those that wait
+	idle       map[netip.Prefix]*list.List // of them, those between two requests; the one idle for longest is in front
 }
 
 // arrival is a connection that has not become a WebSocket. It is guarded by the
 // mutex of the turnstile.
 type arrival struct {
+	conn      net.Conn
 	since     time.Time
 	requested bool // at least once
 	network   netip.Prefix
+	idle      *list.Element // among the idle ones; nil for one that is not
 }
 
 // maxArrivals is how many connections that are no WebSocket yet, or will never
-// be, an address may have for each WebSocket: pages are loaded by several.
-const maxArrivals = 4
+// be, an address may have for each WebSocket: a browser loads a page by so many.
+// They stay open when it is loaded, so idle ones give way to others.
+const maxArrivals = 6
 
 // place is what a WebSocket takes up.
 type place struct {
@@ -53,6 +58,7 @@ func newTurnstile(limits Limits, refusals refusals) *turnstile {
 		awayFrom:   make(map[netip.Prefix]int),
 		waiting:    make(map[net.Conn]*arrival),
 		arrived:    make(map[netip.Prefix]int),
+		idle:       make(map[netip.Prefix]*list.List),
 	}
 }
 
@@ -149,15 +155,23 @@ func (t *turnstile) watch(s *http.Server, proxied bool) {
 		if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok && !proxied {
 			network = t.limitedNetwork(tcp.AddrPort().Addr().Unmap())
 		}
-		a := t.arrive(conn, network)
+		a, crowdedOut := t.arrive(conn, network)
 		if a == nil {
 			t.refusals.count(RefusedConnections)
 			conn.Close()
 		}
+		if crowdedOut != nil {
+			cut(crowdedOut)
+		}
 		return context.WithValue(ctx, arrivalKey{}, a)
 	}
 	s.ConnState = func(conn net.Conn, state http.ConnState) {
-		if state == http.StateHijacked || state == http.StateClosed {
+		switch state {
+		case http.StateIdle:
+			t.rest(conn)
+		case http.StateActive:
+			t.wake(conn)
+		case http.StateHijacked, http.StateClosed:
 			t.depart(conn)
 		}
 	}
@@ -178,29 +192,86 @@ func (t *turnstile) request(ctx context.Context) {
 }
 
 // arrive gives nil for a connection that is one too many: a crowd that only
-// connects must not use up what peers need.
-func (t *turnstile) arrive(conn net.Conn, network netip.Prefix) *arrival {
+// connects must not use up what peers need. An idle one is not: it is crowded out,
+// and a browser whose next request meets its end makes that once more.
+func (t *turnstile) arrive(conn net.Conn, network netip.Prefix) (a *arrival, crowdedOut net.Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.waiting) >= t.limits.MaxConnections ||
 		network.IsValid() && t.arrived[network] >= maxArrivals*t.limits.MaxConnectionsPerAddress {
-		return nil
+		idle := t.idle[network]
+		if idle == nil {
+			return nil, nil
+		}
+		crowdedOut = idle.Front().Value.(*arrival).conn
+		t.forget(t.waiting[crowdedOut])
 	}
-	a := &arrival{since: time.Now(), network: network}
+	a = &arrival{conn: conn, since: time.Now(), network: network}
 	t.waiting[conn] = a
 	count(t.arrived, network, 1)
-	return a
+	return a, crowdedOut
+}
+
+// rest notes that a connection has been answered, and waits for its next request.
+func (t *turnstile) rest(conn net.Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.waiting[conn]
+	if a == nil { // crowded out
+		return
+	}
+	t.stir(a)
+	if t.idle[a.network] == nil {
+		t.idle[a.network] = list.New()
+	}
+	a.idle = t.idle[a.network].PushBack(a)
+}
+
+// wake notes that a connection brings a request.
+func (t *turnstile) wake(conn net.Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if a := t.waiting[conn]; a != nil {
+		t.stir(a)
+	}
 }
 
 func (t *turnstile) depart(conn net.Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := t.waiting[conn]
-	delete(t.waiting, conn)
-	if a != nil {
-		count(t.arrived, a.network, -1)
+	if a == nil {
+		return
 	}
-	if a != nil && !a.requested && time.Since(a.since) >= t.limits.TimeToHeaders {
+	t.forget(a)
+	if !a.requested && time.Since(a.since) >= t.limits.TimeToHeaders {
 		t.refusals.count(RefusedHeaders)
 	}
+}
+
+func (t *turnstile) forget(a *arrival) {
+	t.stir(a)
+	delete(t.waiting, a.conn)
+	count(t.arrived, a.network, -1)
+}
+
+// stir takes an arrival from among the idle ones, if it is there.
+func (t *turnstile) stir(a *arrival) {
+	if a.idle == nil {
+		return
+	}
+	idle := t.idle[a.network]
+	idle.Remove(a.idle)
+	a.idle = nil
+	if idle.Len() == 0 {
+		delete(t.idle, a.network)
+	}
+}
+
+// cut ends a connection without a farewell, which could take time over TLS.
+func cut(conn net.Conn) {
+	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secured.NetConn()
+	}
+	conn.Close()
 }

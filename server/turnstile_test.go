@@ -44,7 +44,8 @@ func TestPeersAwayAreCounted(t *testing.T) {
 	}
 }
 
-// TestArrivalsOfOneAddress: plain HTTP of one address leaves room for others.
+// TestArrivalsOfOneAddress: plain HTTP of one address leaves room for others, and
+// what is idle for what is not.
 func TestArrivalsOfOneAddress(t *testing.T) {
 	limits, err := Limits{MaxConnectionsPerAddress: 2}.complete()
 	if err != nil {
@@ -52,19 +53,44 @@ func TestArrivalsOfOneAddress(t *testing.T) {
 	}
 	turnstile := newTurnstile(limits, newRefusals())
 	greedy, other := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
-	var conns []net.Conn
-	for i := range maxArrivals*2 + 1 {
+	newConn := func() net.Conn {
 		conn, _ := net.Pipe()
-		conns = append(conns, conn)
-		if got := turnstile.arrive(conn, greedy) != nil; got != (i < maxArrivals*2) {
-			t.Errorf("connection %d: accepted is %t", i, got)
+		return conn
+	}
+	arrive := func(conn net.Conn, network netip.Prefix, want bool, wantOut net.Conn) {
+		t.Helper()
+		if a, out := turnstile.arrive(conn, network); (a != nil) != want || out != wantOut {
+			t.Errorf("accepted is %t and %v is crowded out, want %t and %v", a != nil, out, want, wantOut)
 		}
 	}
-	if conn, _ := net.Pipe(); turnstile.arrive(conn, other) == nil {
-		t.Error("another address is kept out")
+	conns := make([]net.Conn, maxArrivals*2)
+	for i := range conns {
+		conns[i] = newConn()
+		arrive(conns[i], greedy, true, nil)
 	}
+	arrive(newConn(), greedy, false, nil)
+	otherConn := newConn()
+	arrive(otherConn, other, true, nil)
+	turnstile.rest(otherConn)
+	arrive(newConn(), greedy, false, nil)
 	turnstile.depart(conns[0])
-	if turnstile.arrive(conns[0], greedy) == nil {
-		t.Error("who left is still counted")
+	arrive(conns[0], greedy, true, nil)
+
+	for _, i := range []int{3, 1, 2} {
+		turnstile.rest(conns[i])
+	}
+	turnstile.wake(conns[3])
+	late := newConn()
+	arrive(late, greedy, true, conns[1])
+	turnstile.wake(conns[1]) // a request that met its end
+	turnstile.rest(conns[1])
+	turnstile.depart(conns[1])
+	arrive(newConn(), greedy, true, conns[2])
+	arrive(newConn(), greedy, false, nil)
+	turnstile.rest(late)
+	turnstile.depart(late)
+	turnstile.depart(otherConn)
+	if len(turnstile.idle) != 0 || turnstile.arrived[greedy] != maxArrivals*2-1 || len(turnstile.waiting) != maxArrivals*2-1 {
+		t.Errorf("%d idle, %v arrived, %d wait; want all but one of the greedy", len(turnstile.idle), turnstile.arrived, len(turnstile.waiting))
 	}
 }
