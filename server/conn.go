@@ -67,7 +67,13 @@ func (c *conn) run() {
 }
 
 func (c *conn) readLoop() error {
-	reader := &frameReader{socket: c.socket, pace: c.pace, limit: c.limits.MaxMessageBytes, control: c.handleControl}
+	reader := &frameReader{
+		socket:  c.socket,
+		pace:    c.pace,
+		limit:   min(maxHelloBytes, c.limits.MaxMessageBytes),
+		control: c.handleControl,
+		memory:  c.out.receive,
+	}
 	for {
 		f, err := c.readMessage(reader)
 		if err != nil {
@@ -78,6 +84,9 @@ func (c *conn) readLoop() error {
 			// Only the end of the connection is still of interest.
 		case !c.hello:
 			c.handleHello(f)
+			if c.hello {
+				reader.limit = c.limits.MaxMessageBytes
+			}
 		default:
 			c.handle(f)
 			if err := c.spendAsked(); err != nil {
@@ -205,6 +214,8 @@ func closeOf(err error) (code int, reason string) {
 		return websocket.ClosePolicyViolation, "too many bytes"
 	case errors.Is(err, websocket.ErrReadLimit):
 		return websocket.CloseMessageTooBig, "message too big"
+	case errors.Is(err, errMemory):
+		return websocket.CloseTryAgainLater, "no memory for the message"
 	case errors.As(err, &closed), errors.As(err, &netErr), errors.Is(err, io.ErrUnexpectedEOF):
 		return websocket.CloseNoStatusReceived, ""
 	}

@@ -46,6 +46,9 @@ func (s *Server) Idle() int {
 	return n
 }
 
+// Drawn is how much memory the connections hold beyond their shares.
+func (s *Server) Drawn() int64 { return s.reserve.used.Load() }
+
 // Suspended counts the peers that have lost their connection.
 func (s *Server) Suspended() int {
 	s.registry.mu.Lock()

@@ -13,6 +13,10 @@ import (
 // errViolation is wrapped by errors about a peer that breaks RFC 6455.
 var errViolation = errors.New("server: WebSocket protocol violated")
 
+// errMemory is what ends a peer whose message would take more memory than there is
+// for all.
+var errMemory = errors.New("server: no memory for a message")
+
 // frameReader reads what a client sends (RFC 6455, section 5) right from what
 // the socket has read: gorilla's reader took 14 % of the relay's time to copy it
 // twice more. It gives its errors as gorilla does.
@@ -21,6 +25,9 @@ type frameReader struct {
 	pace    *pace                                // what the peer may send
 	limit   int                                  // of a message, in bytes
 	control func(kind int, payload []byte) error // gets pings and pongs
+	memory  func(more int) bool                  // takes some for a long message, or gives it back
+
+	taken int // of the memory, for the message that comes
 }
 
 // frameHeader is that of a masked frame.
@@ -36,8 +43,18 @@ const (
 	frameOverhead = 6 // bytes that a frame costs at least beside its payload
 )
 
-// next reads the next message.
+// next reads the next message. Its memory counts as the reader's no more: whoever
+// keeps it, counts it.
 func (r *frameReader) next() (frame, error) {
+	f, err := r.message()
+	if r.taken > 0 {
+		r.memory(-r.taken)
+		r.taken = 0
+	}
+	return f, err
+}
+
+func (r *frameReader) message() (frame, error) {
 	var f frame
 	for begun := false; ; begun = true {
 		h, err := r.nextOfMessage(begun)
@@ -164,18 +181,37 @@ func (r *frameReader) take(b []byte) ([]byte, error) {
 
 // payload appends the payload of a frame.
 func (r *frameReader) payload(b []byte, h frameHeader) ([]byte, error) {
+	whole := len(b) + h.length
 	for have := 0; have < h.length; {
 		unread, err := r.peek()
 		if err != nil {
 			return b, err
 		}
 		n := min(len(unread), h.length-have)
+		if len(b)+n > cap(b) {
+			if b, err = r.grow(b, len(b)+n, whole); err != nil {
+				return b, err
+			}
+		}
 		b = append(b, unread[:n]...)
 		unmask(b[len(b)-n:], h.mask, have)
 		r.socket.skip(n)
 		have += n
 	}
 	return b, nil
+}
+
+// grow makes room in b for so many bytes, and for no more than the whole. What is
+// short needs no leave: many a message would have to ask for it.
+func (r *frameReader) grow(b []byte, need, whole int) ([]byte, error) {
+	size := max(need, min(2*cap(b), whole))
+	if size > len(messageBuffer{}) {
+		if !r.memory(size - r.taken) {
+			return b, errMemory
+		}
+		r.taken = size
+	}
+	return append(make([]byte, 0, size), b...), nil
 }
 
 func (r *frameReader) peek() ([]byte, error) {

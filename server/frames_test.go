@@ -51,9 +51,11 @@ type heard struct {
 
 const testLimit = 10_000
 
+func plenty(int) bool { return true }
+
 func hear(wire []byte, step int) (h heard) {
 	r := &recording{rest: wire, step: step}
-	reader := &frameReader{socket: newSocket(r, r), limit: testLimit, control: func(kind int, payload []byte) error {
+	reader := &frameReader{socket: newSocket(r, r), limit: testLimit, memory: plenty, control: func(kind int, payload []byte) error {
 		h.frames = append(h.frames, frame{kind: kind, payload: bytes.Clone(payload)})
 		return nil
 	}}
@@ -183,11 +185,53 @@ func TestUnmask(t *testing.T) {
 	}
 }
 
+// TestLongMessageTakesMemory holds the account of a message to the room that it has
+// while it comes, which is no more than twice as much as has come.
+func TestLongMessageTakesMemory(t *testing.T) {
+	const length = 1 << 20
+	whole := append([]byte("\x82\xff\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00"), make([]byte, length)...)
+	short := append([]byte("\x82\xfe\x08\x00\x00\x00\x00\x00"), make([]byte, 2<<10)...)
+	for _, c := range []struct {
+		wire     []byte
+		there    int // memory
+		most     int // that is taken
+		ending   error
+		received int
+	}{
+		{short, 0, 0, nil, 2 << 10},
+		{whole, length, length, nil, length},
+		{whole, length - 1, length - 1, errMemory, 0},
+		{whole[:100_000], length, 200_000, io.ErrUnexpectedEOF, 0},
+	} {
+		r := &recording{rest: c.wire, step: 1000}
+		taken, most := 0, 0
+		reader := &frameReader{socket: newSocket(r, r), limit: length, memory: func(more int) bool {
+			if taken+more > c.there {
+				return false
+			}
+			taken += more
+			most = max(most, taken)
+			return true
+		}}
+		f, err := reader.next()
+		var closed *websocket.CloseError
+		if errors.As(err, &closed) {
+			err = io.ErrUnexpectedEOF
+		}
+		if !errors.Is(err, c.ending) || err == nil && (len(f.payload) != c.received || cap(f.payload) > c.received) {
+			t.Errorf("%d bytes with room for %d, %v; want %d, %v", len(f.payload), cap(f.payload), err, c.received, c.ending)
+		}
+		if taken != 0 || most > c.most {
+			t.Errorf("%d bytes are still taken, %d were at most; want 0 and up to %d", taken, most, c.most)
+		}
+	}
+}
+
 // TestThreatOfLongFrame holds that memory comes with what a client sends, not
 // with what it announces.
 func TestThreatOfLongFrame(t *testing.T) {
 	r := &recording{rest: []byte("\x82\xff\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00some"), step: 100}
-	reader := &frameReader{socket: newSocket(r, r), limit: 1 << 20}
+	reader := &frameReader{socket: newSocket(r, r), limit: 1 << 20, memory: plenty}
 	f, err := reader.next()
 	var closed *websocket.CloseError
 	if !errors.As(err, &closed) || closed.Code != websocket.CloseAbnormalClosure || cap(f.payload) > len(messageBuffer{}) {

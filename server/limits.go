@@ -32,6 +32,10 @@ const (
 	RecommendedBytesPerSecond        = 256 << 10
 )
 
+// maxHelloBytes bounds a message before HELLO, and HELLO itself with more than the
+// longest uid: who has not said that yet need not be known to anybody.
+const maxHelloBytes = 2 * signalling.MaxID
+
 // rateBurst is how much of the allowance a peer may save up by being silent.
 const rateBurst = 10 * time.Second
 
@@ -55,7 +59,8 @@ type Limits struct {
 	MaxRoomPeers int
 
 	// MaxMessageBytes bounds a message of a peer, which is closed with 1009
-	// "message too big" beyond it. The default is signalling.MaxMessage.
+	// "message too big" beyond it. The default is signalling.MaxMessage. A first
+	// message, which is to be HELLO, has 2 KiB at most.
 	MaxMessageBytes int
 
 	// QueuedMessages and QueuedBytes bound what waits for a peer that reads
@@ -66,11 +71,12 @@ type Limits struct {
 	QueuedMessages int
 	QueuedBytes    int
 
-	// QueuedBytesInAll bounds the memory for what waits and what is remembered
-	// for all peers together, beyond 64 KiB for each. When half of it is used,
-	// less is remembered of those that may come back. When all is used, a peer
-	// that would need more of it is closed with 1008 "slow consumer"; a peer for
-	// which nothing waits may take as much again for one message.
+	// QueuedBytesInAll bounds the memory for what waits, what is remembered and
+	// what has come of unfinished messages for all peers together, beyond 64 KiB
+	// for each. When half of it is used, less is remembered of those that may come
+	// back. When all is used, a peer that would need more of it is closed with 1008
+	// "slow consumer", or with 1013 "no memory for the message" if that is its own;
+	// a peer for which nothing waits may take as much again for one message.
 	QueuedBytesInAll int
 
 	// MessagesPerSecond and BytesPerSecond bound what a peer sends, pings and

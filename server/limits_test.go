@@ -176,6 +176,53 @@ func TestMaxMessageBytes(t *testing.T) {
 	r.wantRefused(t, server.RefusedMessageBytes, 1)
 }
 
+// TestFirstMessageIsShort: before HELLO nobody can have the relay keep much.
+func TestFirstMessageIsShort(t *testing.T) {
+	r := startLimited(t, server.Limits{})
+	c := r.dial(t, "/")
+	c.send("HELLO " + strings.Repeat(" ", 1<<10-len("HELLO ")) + strings.Repeat("x", 1<<10))
+	c.want("HELLO")
+	c.send(strings.Repeat("x", 1<<20))
+	c.wantError()
+
+	c = r.dial(t, "/")
+	c.sendRaw(maskedFrame(0x81, make([]byte, 2<<10+1))[:10]) // what is announced is enough
+	c.wantClose(websocket.CloseMessageTooBig, "message too big")
+	r.wantRefused(t, server.RefusedMessageBytes, 1)
+
+	c = r.dial(t, "/")
+	c.sendRaw(maskedFrame(0x01, make([]byte, 2<<10)))
+	c.sendRaw(maskedFrame(0x80, []byte("x")))
+	c.wantClose(websocket.CloseMessageTooBig, "message too big")
+	r.wantRefused(t, server.RefusedMessageBytes, 2)
+}
+
+// TestUnfinishedMessages: they have no more memory together than there is for all.
+func TestUnfinishedMessages(t *testing.T) {
+	const inAll, size = 1 << 20, 500 << 10
+	r := startLimited(t, server.Limits{QueuedBytesInAll: inAll})
+	message := maskedFrame(0x81, make([]byte, size))
+	part := len(message) - 1
+	a, b, c := r.register(t, "a"), r.register(t, "b"), r.register(t, "c")
+	for i, peer := range []*client{a, b} {
+		peer.sendRaw(message[:part])
+		eventually(t, "what has come is counted", func() bool { return r.server.Drawn() >= int64(i+1)*(size-1-64<<10) })
+	}
+	c.sendRaw(message[:part])
+	c.wantClose(websocket.CloseTryAgainLater, "no memory for the message")
+	r.wantRefused(t, server.RefusedQueue, 1)
+	if drawn := r.server.Drawn(); drawn > inAll {
+		t.Errorf("%d bytes are taken, want at most %d", drawn, inAll)
+	}
+	b.ws.Close()
+	eventually(t, "what came of b is given back", func() bool { return r.server.Drawn() < inAll/2 })
+	a.sendRaw(message[part:])
+	a.wantError() // the message came, though a is in no room
+	if drawn := r.server.Drawn(); drawn != 0 {
+		t.Errorf("%d bytes are still taken, want 0", drawn)
+	}
+}
+
 // TestMessageGrowsWithUID: the sender's uid takes the place of the receiver's,
 // who may not be able to take more than the relay does.
 func TestMessageGrowsWithUID(t *testing.T) {

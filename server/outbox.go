@@ -75,7 +75,7 @@ type outbox struct {
 	head     int
 	bytes    int           // payload bytes in frames[head:]
 	owed     backlogSize   // the part of them, at the head, that is beside the limits
-	held     int           // cost of frames[head:] and of the history
+	held     int           // cost of frames[head:], of the history, and of the message that comes
 	greeting bool          // the first frame answers HELLO, of no use to another connection
 	busy     bool          // somebody is bound to flush
 	writing  int           // how many of the frames are being written
@@ -128,7 +128,7 @@ func (o *outbox) queue(f frame) (placed bool) {
 	if o.greeting {
 		waiting, bytes = waiting-1, bytes-len(o.frames[o.head].payload)
 	}
-	if waiting > 0 && (waiting >= o.maxFrames || bytes+len(f.payload) > o.maxBytes) || !o.afford(f, waiting) {
+	if waiting > 0 && (waiting >= o.maxFrames || bytes+len(f.payload) > o.maxBytes) || !o.afford(f.cost(), waiting == 0) {
 		return false
 	}
 	o.hold(f.cost())
@@ -150,14 +150,27 @@ func (o *outbox) reclaim() {
 	o.frames, o.head = o.frames[:n], 0
 }
 
-// afford tells whether the reserve has what the frame needs beyond the share of
+// afford tells whether the reserve has what the cost needs beyond the share of
 // this connection. What was written is forgotten for it first.
-func (o *outbox) afford(f frame, waiting int) bool {
-	lacks := func() int { return max(0, o.held+f.cost()-max(o.held, ownShare)) }
-	if lacks() > 0 && !o.reserve.has(lacks(), waiting == 0) {
+func (o *outbox) afford(cost int, urgent bool) bool {
+	lacks := func() int { return max(0, o.held+cost-max(o.held, ownShare)) }
+	if lacks() > 0 && !o.reserve.has(lacks(), urgent) {
 		o.release(o.history.forgetSome(o.drawn() + lacks()))
 	}
-	return lacks() == 0 || o.reserve.has(lacks(), waiting == 0)
+	return lacks() == 0 || o.reserve.has(lacks(), urgent)
+}
+
+// receive counts memory for a message of the peer that is coming, which is held
+// like one for it; or gives back a negative number of bytes. It reports false when
+// there is not so much.
+func (o *outbox) receive(more int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if more > 0 && !o.afford(more, false) {
+		return false
+	}
+	o.hold(more)
+	return true
 }
 
 // greet queues the answer to HELLO, ahead of all other messages, and after it

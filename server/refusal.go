@@ -70,7 +70,7 @@ const (
 	RefusedHello        Refused = "time_to_hello"           // Limits.TimeToHello
 	RefusedUID          Refused = "uid"                     // invalid, or taken
 	RefusedProtocol     Refused = "protocol"                // not WebSocket, not UTF-8, or no HELLO at first
-	RefusedMessageBytes Refused = "message_bytes"           // Limits.MaxMessageBytes, or what the relay would have to send beyond it
+	RefusedMessageBytes Refused = "message_bytes"           // Limits.MaxMessageBytes, more than HELLO needs, or what the relay would have to send beyond it
 	RefusedMessageRate  Refused = "message_rate"            // Limits.MessagesPerSecond
 	RefusedByteRate     Refused = "byte_rate"               // Limits.BytesPerSecond
 	RefusedQueue        Refused = "queue"                   // Limits.QueuedMessages, QueuedBytes or QueuedBytesInAll
@@ -104,6 +104,8 @@ func (r refusals) countEnd(err error) {
 		r.count(RefusedMessageRate)
 	case errors.Is(err, errByteRate):
 		r.count(RefusedByteRate)
+	case errors.Is(err, errMemory):
+		r.count(RefusedQueue)
 	case code == websocket.CloseMessageTooBig:
 		r.count(RefusedMessageBytes)
 	case code == websocket.CloseProtocolError, code == websocket.CloseInvalidFramePayloadData:

@@ -16,7 +16,7 @@ type limitFlags struct {
 	MaxMessageBytes          int           `default:"1048576" placeholder:"BYTES" help:"Length of a message. Beyond it the sender is closed with 1009. Default: ${default}, 1 MiB."`
 	QueueMessages            int           `default:"4096" placeholder:"N" help:"Messages that may wait for a peer that reads slowly. Beyond it that is closed with 1008. Default: ${default}."`
 	QueueBytes               int           `default:"4194304" placeholder:"BYTES" help:"Bytes that may wait for it. Default: ${default}, 4 MiB."`
-	QueueBytesInAll          int           `default:"1073741824" placeholder:"BYTES" help:"Bytes of memory for what waits for all peers together, beyond 64 KiB each. Once they are used up, a peer that needs more is closed with 1008. Default: ${default}, 1 GiB."`
+	QueueBytesInAll          int           `default:"1073741824" placeholder:"BYTES" help:"Bytes of memory for what waits for all peers together and for what has come of their unfinished messages, beyond 64 KiB each. Once they are used up, a peer that needs more is closed with 1008, or with 1013 for a message of its own. Default: ${default}, 1 GiB."`
 	MessagesPerSecond        float64       `default:"0" placeholder:"N" help:"Messages of a peer per second, over 10 s. Beyond it the peer is closed with 1008. Recommended on the internet: 100. Default: 0, no limit."`
 	BytesPerSecond           float64       `default:"0" placeholder:"BYTES" help:"Bytes of a peer per second, over 10 s. Recommended on the internet: 262144. Default: 0, no limit."`
 	TimeToHeaders            time.Duration `default:"10s" placeholder:"DURATION" help:"From a connection to its complete HTTP request. Default: ${default}."`

@@ -61,7 +61,7 @@ func compare(t *testing.T, what string, documented, code []string) {
 func TestCloseCodes(t *testing.T) {
 	codes := map[string]int{
 		"CloseGoingAway": websocket.CloseGoingAway, "CloseProtocolError": websocket.CloseProtocolError, "CloseInvalidFramePayloadData": websocket.CloseInvalidFramePayloadData,
-		"ClosePolicyViolation": websocket.ClosePolicyViolation, "CloseMessageTooBig": websocket.CloseMessageTooBig,
+		"ClosePolicyViolation": websocket.ClosePolicyViolation, "CloseMessageTooBig": websocket.CloseMessageTooBig, "CloseTryAgainLater": websocket.CloseTryAgainLater,
 	}
 	var code, documented []string
 	for _, found := range regexp.MustCompile(`websocket\.(Close\w+), "([^"]+)"`).FindAllStringSubmatch(sources(t, "server/*.go"), -1) {
