@@ -49,7 +49,7 @@ const room = new Room(name, {
   configuration: () => ice.configuration,
   newUid: () => newUid(token),
   prepare: (uid) => ice.refresh(uid),
-  relay: (state, reason) => page.showRelay(state, reason),
+  relay: (state, reason) => (state === 'refused' ? end(state, reason) : page.showRelay(state, reason)),
   changed: (member) => page.show(member),
   removed: (member) => page.remove(member),
   text: ({ uid }, text) => dispatchEvent(new CustomEvent('gstpeermessage', { detail: { peer: uid, text } })),
@@ -60,13 +60,16 @@ const publishing = new Publishing({
   roomName: name,
   name: parameters.get('name') || newName(token),
   changed: () => page.showPublishing(publishing.active),
-  leave: () => {
-    room.close();
-    publishing.end();
-    ice.close();
-    page.showRelay('left');
-  },
+  leave: () => end('left'),
 });
+
+// end ends all that runs, by the user's wish or the relay's.
+function end(state, reason) {
+  room.close();
+  publishing.end();
+  ice.close();
+  page.showRelay(state, reason);
+}
 
 // For whoever embeds or diagnoses the page, in the console: `gstpeer.peers()`
 // lists the members of the room, each as `{uid, state, stats(), send(text)}`,

@@ -22,7 +22,7 @@ export class Page {
 
   // `command` starts a sender for this room; `retry()` is called when the user
   // does not want to wait for the relay any longer, `publish()` when the user
-  // wants to, and `enter()` to come back after showRelay('left').
+  // wants to, and `enter()` to come back after showRelay('left') or 'refused'.
   constructor({ room, command, retry, publish, enter }) {
     this.#room = room;
     this.#command = command;
@@ -158,8 +158,9 @@ export class Page {
   }
 
   #showNotice() {
-    const notice = this.#tiles.size === 0 || ['refused', 'left'].includes(this.#relay) ? this.#notice() : null;
-    byId('return').hidden = this.#relay !== 'left';
+    const notice = this.#tiles.size === 0 ? this.#notice() : null;
+    byId('return').hidden = !['refused', 'left'].includes(this.#relay);
+    byId('return').textContent = this.#relay === 'left' ? 'Come back' : 'Try again';
     byId('notice').hidden = !notice;
     if (notice) {
       byId('notice-title').textContent = notice.title;

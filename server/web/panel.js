@@ -58,6 +58,10 @@ export class Panel {
     await this.#list();
   }
 
+  close() {
+    this.#dialog.close();
+  }
+
   problem(text) {
     byId('panel-problem').textContent = text;
   }

@@ -52,6 +52,7 @@ export class Publishing {
 
   // end gives the devices back, whatever becomes of the room.
   end() {
+    this.#panel.close();
     this.#controls.hide();
     this.#publication.stop();
     this.#changed();

@@ -77,9 +77,11 @@ export class Room {
 
   close() {
     this.#dropFormer();
-    this.#successor?.close();
+    const successor = this.#successor;
+    successor?.close();
     this.#membership?.close();
     this.#successor = this.#membership = null;
+    successor?.settle(successor.outgoing && 'the room was left');
     this.members.forEach((member) => this.#remove(member));
   }
 

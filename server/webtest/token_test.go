@@ -15,11 +15,16 @@ var tokenSecret = []byte("a secret that only the tests know, of enough bytes")
 
 func startRelayWithTokens(t *testing.T) *relay {
 	t.Helper()
-	keys := new(token.Keys)
-	if err := keys.AddSecret(tokenSecret); err != nil {
+	return startRelayWith(t, server.Config{Tokens: keys(t, tokenSecret)})
+}
+
+func keys(t *testing.T, secret []byte) *token.Keys {
+	t.Helper()
+	k := new(token.Keys)
+	if err := k.AddSecret(secret); err != nil {
 		t.Fatal(err)
 	}
-	return startRelayWith(t, server.Config{Tokens: keys})
+	return k
 }
 
 func mint(t *testing.T, g token.Grant) string {
@@ -84,6 +89,49 @@ func TestTokenEnds(t *testing.T) {
 	b := openPage(t, r.page("lab")+"&token="+mint(t, token.Grant{Expiry: time.Now().Add(4*time.Second - token.Leeway)}))
 	b.awaitRelay("refused")
 	b.Eventually(`document.querySelector('#notice-text').textContent.includes('the token has expired')`)
+}
+
+// TestRefusedInTheMiddle has the relay take the token no more while the page shows a
+// sender and publishes: all of that ends, and the page can be told to come back.
+func TestRefusedInTheMiddle(t *testing.T) {
+	for _, browser := range browsertest.Browsers {
+		t.Run(browser.Name, func(t *testing.T) {
+			t.Parallel()
+			r := startRelayWithTokens(t)
+			r.query = "?token=" + mint(t, token.Grant{})
+			camera := newPictureAndTone(t, "camera", "lab")
+			camera.join(r)
+			b := tab{browser.Open(t, r.page("lab")+"&publish&name=ada&token="+mint(t, token.Grant{}), smallCamera)}
+			b.start("ada")
+			b.awaitLive("camera")
+
+			r.stop()
+			r.config.Tokens = keys(t, []byte("another secret, of which the page's token is not"))
+			r.start()
+			b.awaitRelay("refused")
+			b.awaitText("#notice-text", "not signed by a key that is trusted")
+			b.Eventually(`document.querySelectorAll('.tile').length === 0 && document.querySelector('#controls').hidden`)
+			b.Eventually(`opened.length === 2 && opened.every(({readyState}) => readyState === 'ended')`)
+
+			r.stop()
+			r.config.Tokens = keys(t, tokenSecret)
+			r.start()
+			camera.leave()
+			camera.join(r)
+			b.Click("#return")
+			b.awaitLive("camera")
+			b.Eventually(`!document.querySelector('#publish').hidden`)
+		})
+	}
+}
+
+// TestRefusedWithTheDialog closes it: there is nothing to publish to.
+func TestRefusedWithTheDialog(t *testing.T) {
+	t.Parallel()
+	r := startRelayWithTokens(t)
+	b := openPage(t, r.page("lab")+"&publish&token=nonsense", smallCamera)
+	b.awaitRelay("refused")
+	b.Eventually(`!document.querySelector('#panel').open && opened.every(({readyState}) => readyState === 'ended')`)
 }
 
 // TestICEServers has the page give the relay's servers to its connections.
