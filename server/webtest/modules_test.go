@@ -83,6 +83,36 @@ func TestPureModules(t *testing.T) {
 	}
 }
 
+// TestICEServersAreAskedForAgain has the relay answer, or not, and says after how many
+// milliseconds the page asks again.
+func TestICEServersAreAskedForAgain(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	b := openPage(t, "http://"+r.address+"/health") // where nothing else sets a timer
+	for _, test := range []struct{ answer, want string }{
+		{`new Response('{"ttl": 3600}')`, `[1800000]`},
+		{`new Response('{"ttl": 5184000}')`, `[2147483647]`}, // what a timer can wait
+		{`new Response('{"iceServers": []}')`, `[]`},
+		{`Promise.reject(new TypeError('no network'))`, `[30000]`},
+		{`({ok: true, json: () => Promise.reject(new TypeError('cut off'))})`, `[30000]`},
+		{`new Response('relay shuts down', {status: 503})`, `[30000]`},
+		{`new Response('the token has expired', {status: 401})`, `[]`},
+		{`new Response('<html>')`, `[]`},
+		{`new Response('{"error": "not found"}', {status: 404})`, `[]`},
+	} {
+		got := browsertest.Evaluate[string](b.Tab, fmt.Sprintf(`import('/ice.js').then(async ({Ice}) => {
+			const delays = [];
+			globalThis.fetch = async () => %s;
+			globalThis.setTimeout = (_, delay) => delays.push(delay);
+			await new Ice(location.origin + '/api/ice').refresh('peer').catch(() => {});
+			return JSON.stringify(delays);
+		})`, test.answer))
+		if got != test.want {
+			t.Errorf("%s: the page asks again after %s, want %s", test.answer, got, test.want)
+		}
+	}
+}
+
 // TestModulesArePreloaded keeps the list in index.html complete: a module that
 // is missing there costs a round trip for each import on the way to it.
 func TestModulesArePreloaded(t *testing.T) {
