@@ -6,7 +6,7 @@ import { Ice } from './ice.js';
 import { Page } from './page.js';
 import { Publishing } from './publish.js';
 import { Room } from './room.js';
-import { newName, newSecret, newUid, takeToken } from './token.js';
+import { mayPublish, newName, newSecret, newUid, takeToken } from './token.js';
 
 const parameters = new URLSearchParams(location.search);
 const name = parameters.get('room') || 'demo';
@@ -38,6 +38,7 @@ const quoted = (word) => (/^[\w.,:@%+/-]+$/.test(word) ? word : `'${word.replace
 
 const page = new Page({
   room: name,
+  mayPublish: mayPublish(token),
   command: `gstpeer --server ${relay.protocol}//${relay.host} --room ${quoted(name)}`,
   retry: () => room.nudge(),
   publish: () => publishing.open(),
@@ -105,7 +106,7 @@ if (globalThis.RTCPeerConnection) {
   document.addEventListener('visibilitychange', returned);
   addEventListener('pagehide', leave);
   addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
-  if (parameters.has('publish')) {
+  if (parameters.has('publish') && mayPublish(token)) {
     publishing.open();
   }
 } else {

@@ -11,6 +11,7 @@ const byId = (id) => document.getElementById(id);
 // while there is none.
 export class Page {
   #room;
+  #mayPublish;
   #command;
   #stage = byId('stage');
   #tiles = new Map();
@@ -20,11 +21,13 @@ export class Page {
   #relay = 'connecting';
   #reason = '';
 
-  // `command` starts a sender for this room; `retry()` is called when the user
-  // does not want to wait for the relay any longer, `publish()` when the user
-  // wants to, and `enter()` to come back after showRelay('left') or 'refused'.
-  constructor({ room, command, retry, publish, enter }) {
+  // `mayPublish` tells whether the relay would let us, and `command` starts a sender
+  // for this room. `retry()` is called when the user does not want to wait for the
+  // relay any longer, `publish()` when the user wants to, and `enter()` to come back
+  // after showRelay('left') or 'refused'.
+  constructor({ room, mayPublish, command, retry, publish, enter }) {
     this.#room = room;
+    this.#mayPublish = mayPublish;
     this.#command = command;
     document.title = `${room} · gstpeer`;
     byId('room').textContent = room;
@@ -128,7 +131,7 @@ export class Page {
   #show() {
     document.body.dataset.relay = this.#relay;
     byId('retry').hidden = this.#relay !== 'lost';
-    byId('publish').hidden = this.#publishes || !['joined', 'lost'].includes(this.#relay);
+    byId('publish').hidden = !this.#mayPublish || this.#publishes || !['joined', 'lost'].includes(this.#relay);
     document.body.toggleAttribute('data-publishes', this.#publishes);
     byId('sound').hidden = ![...this.#tiles.values()].some(({ soundRefused }) => soundRefused);
     byId('summary').textContent = this.#summary();
@@ -140,7 +143,7 @@ export class Page {
       case 'joined':
         return this.#count();
       case 'lost':
-        return 'The relay is out of reach. Trying again…';
+        return `${this.#loss()} Trying again…`;
       default:
         return '';
     }
@@ -175,11 +178,13 @@ export class Page {
       case 'joined':
         return this.#publishes
           ? { title: `You publish in room ${this.#room}`, text: 'Whoever comes sees and hears you. Nobody else publishes yet.' }
-          : { title: `Waiting for a sender in room ${this.#room}`, text: 'Publish from here, or start one with:', command: this.#command };
+          : { title: `Waiting for a sender in room ${this.#room}`, text: this.#mayPublish ? 'Publish from here, or start one with:' : 'Start one with:', command: this.#command };
       case 'left':
         return { title: `You left room ${this.#room}`, text: 'Nothing is sent or received any more.' };
       case 'lost':
-        return { title: 'The relay is out of reach', text: 'This page goes on trying by itself.' };
+        return this.#reason
+          ? { title: 'The relay does not let you in yet', text: `${this.#loss()} This page goes on trying by itself.` }
+          : { title: 'The relay is out of reach', text: 'This page goes on trying by itself.' };
       case 'refused':
         return { title: 'This room cannot be joined', text: this.#refusal() };
       case 'unsupported':
@@ -190,6 +195,10 @@ export class Page {
       default:
         return { title: `Joining room ${this.#room}…`, text: '' };
     }
+  }
+
+  #loss() {
+    return this.#reason ? `The relay says: ${short(this.#reason)}.` : 'The relay is out of reach.';
   }
 
   #refusal() {

@@ -162,7 +162,7 @@ export class Room {
       if (successor.uid === this.#membership.uid) {
         this.#membership.connect();
       }
-      successor.settle(state === 'lost' ? 'the relay is out of reach' : reason);
+      successor.settle(reason || 'the relay is out of reach');
     }
     this.#held.splice(0).forEach((take) => take());
   }

@@ -17,7 +17,8 @@ const freshAttempt = 1_000; // ms in which an attempt is not given up for a new 
 
 // Signalling calls its handlers:
 //   state(state, reason)  'connecting', 'joined', 'lost' (it tries again by
-//                         itself) or 'refused' (it does not)
+//                         itself; the reason is '' where the relay gave none)
+//                         or 'refused' (it does not)
 //   members(uids)         who was in the room when we joined it
 //   joined(uid), left(uid), message(uid, text)
 // and asks its owner for three things:
@@ -63,11 +64,12 @@ export class Signalling {
     this.#prepared = this.#handlers.prepare(this.uid);
     this.#prepared.catch(({ message }) => this.#joined || this.#refuse(message));
     socket.onopen = () => {
+      socket.onclose = () => this.#lost();
       this.#expectAnswer(answerLimit);
       socket.send(hello(this.uid));
     };
     socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = () => this.#lost();
+    socket.onclose = () => this.#turnedAway(socket);
   }
 
   send(uid, negotiation) {
@@ -169,12 +171,26 @@ export class Signalling {
     this.#handlers.state('refused', reason);
   }
 
-  #lost() {
+  // What closes before it is open may have been refused. The limit of the attempt
+  // bounds this wait too.
+  async #turnedAway(socket) {
+    const { status, reason } = await refusal(this.#url);
+    if (socket !== this.#socket) {
+      return; // the wait was overtaken
+    }
+    if (reason && (status === 401 || status === 403)) {
+      this.#refuse(reason);
+    } else {
+      this.#lost(reason);
+    }
+  }
+
+  #lost(reason = '') {
     this.#clearTimers();
     this.#dropSocket();
     this.#lostAt ??= performance.now();
     this.#retryTimer = setTimeout(() => this.connect(), this.#pause());
-    this.#handlers.state('lost');
+    this.#handlers.state('lost', reason);
   }
 
   #pause() {
@@ -213,5 +229,21 @@ export class Signalling {
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();
     }
+  }
+}
+
+// refusal asks by plain HTTP why a WebSocket has not come about, which browsers do
+// not tell: the relay checks the same things first. The reason is '' if it does not
+// refuse, or if what answers is a proxy, with a page of its own.
+async function refusal(webSocket) {
+  const url = new URL(webSocket);
+  url.protocol = url.protocol.replace('ws', 'http');
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(openLimit) });
+    const refuses = [401, 403, 429, 503].includes(response.status);
+    const plain = response.headers.get('content-type')?.startsWith('text/plain');
+    return { status: response.status, reason: refuses && plain ? (await response.text()).trim() : '' };
+  } catch {
+    return { status: 0, reason: '' };
   }
 }

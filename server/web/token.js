@@ -29,6 +29,9 @@ export function newName(token) {
   return uid ?? prefix + random().slice(0, 4);
 }
 
+// mayPublish tells whether the token lets us be more than a viewer.
+export const mayPublish = (token) => claims(token).role !== 'viewer';
+
 // newSecret keeps our place at the relay for us.
 export const newSecret = () => random() + random();
 

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/gstpeer/gstpeer/internal/browsertest"
 	"github.com/gstpeer/gstpeer/server"
 	"github.com/gstpeer/gstpeer/server/token"
@@ -55,6 +57,16 @@ func TestToken(t *testing.T) {
 		}
 		b.Reload()
 	}
+}
+
+// TestViewersToken offers nothing that the relay would refuse.
+func TestViewersToken(t *testing.T) {
+	t.Parallel()
+	r := startRelayWithTokens(t)
+	b := openPage(t, r.page("lab")+"&publish&token="+mint(t, token.Grant{Role: signalling.RoleViewer}))
+	b.awaitRelay("joined")
+	b.Eventually(`document.querySelector('#publish').hidden && !document.querySelector('#panel').open`)
+	b.awaitText("#notice-text", "Start one")
 }
 
 func TestTokenForOneName(t *testing.T) {
@@ -132,6 +144,46 @@ func TestRefusedWithTheDialog(t *testing.T) {
 	b := openPage(t, r.page("lab")+"&publish&token=nonsense", smallCamera)
 	b.awaitRelay("refused")
 	b.Eventually(`!document.querySelector('#panel').open && opened.every(({readyState}) => readyState === 'ended')`)
+}
+
+// TestRelayIsFull has it refuse WebSockets: the page tells why, and comes in as soon
+// as there is a place.
+func TestRelayIsFull(t *testing.T) {
+	for _, browser := range browsertest.Browsers {
+		t.Run(browser.Name, func(t *testing.T) {
+			t.Parallel()
+			r := startRelayWith(t, server.Config{Limits: server.Limits{MaxConnectionsPerAddress: 20, TimeToHello: time.Hour}})
+			last := fill(t, r, 19)
+			watcher := openPage(t, r.page("lab"), smallCamera)
+			watcher.awaitRelay("joined")
+			watcher.Click("#publish")
+			watcher.Eventually(`document.querySelector('#panel select[name=camera]').options.length > 1`)
+			watcher.Click("#panel [data-panel=start]")
+			watcher.awaitText("#panel-problem", "does not let you publish: too many connections from your address.")
+
+			b := tab{browser.Open(t, r.page("lab"))}
+			b.awaitText("#summary", "The relay says: too many connections from your address. Trying again…")
+			b.awaitText("#notice-title", "does not let you in yet")
+			last.Close()
+			b.awaitRelay("joined")
+		})
+	}
+}
+
+// fill has the relay serve that many until the test ends, or until the last one,
+// which it gives, is closed.
+func fill(t *testing.T, r *relay, connections int) (last *websocket.Conn) {
+	t.Helper()
+	for range connections {
+		socket, response, err := websocket.DefaultDialer.Dial(r.webSocket(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		t.Cleanup(func() { socket.Close() })
+		last = socket
+	}
+	return last
 }
 
 // TestICEServers has the page give the relay's servers to its connections.
