@@ -61,6 +61,7 @@ const publishing = new Publishing({
   roomName: name,
   name: parameters.get('name') || newName(token),
   changed: () => page.showPublishing(publishing.active),
+  stopped: () => page.takeFocus(),
   leave: () => end('left'),
 });
 
@@ -70,6 +71,7 @@ function end(state, reason) {
   publishing.end();
   ice.close();
   page.showRelay(state, reason);
+  page.takeFocus();
 }
 
 // For whoever embeds or diagnoses the page, in the console: `gstpeer.peers()`

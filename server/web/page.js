@@ -74,6 +74,14 @@ export class Page {
     this.#show();
   }
 
+  // takeFocus has the user go on here when what had the focus has gone.
+  takeFocus() {
+    const { activeElement } = document;
+    if (activeElement === document.body || activeElement.getClientRects().length === 0) {
+      ['return', 'publish'].map(byId).find(({ hidden }) => !hidden)?.focus();
+    }
+  }
+
   resume() {
     this.#tiles.forEach((tile) => tile.resume());
   }

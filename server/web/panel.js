@@ -7,7 +7,8 @@ import { listDevices, unavailable } from './devices.js';
 const byId = (id) => document.getElementById(id);
 
 // Panel calls `start(name)` when the user wants to publish; it throws what the
-// panel has to say. `cancelled()` is called when the user does not.
+// panel has to say, or ends with published(). `cancelled()` is called when the user
+// does not.
 export class Panel {
   #publication;
   #start;
@@ -56,6 +57,12 @@ export class Panel {
       await this.#publication.open();
     }
     await this.#list();
+  }
+
+  // published closes it without giving the devices back.
+  published() {
+    this.#publishes = true;
+    this.close();
   }
 
   close() {
@@ -111,8 +118,6 @@ export class Panel {
     this.#busy = button.disabled = true;
     try {
       await this.#start(this.#form.elements.name.value.trim().replace(/\s+/g, '-'));
-      this.#publishes = true; // so that closing gives nothing back
-      this.#dialog.close();
     } catch ({ message }) {
       this.problem(message);
     } finally {

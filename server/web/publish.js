@@ -5,18 +5,20 @@ import { Controls } from './controls.js';
 import { Panel } from './panel.js';
 import { Publication } from './publication.js';
 
-// Publishing calls `changed()` when `active` has changed, and `leave()` when the
-// user wants to leave the room.
+// Publishing calls `changed()` when `active` has changed, `stopped()` when the user
+// has stopped it, and `leave()` when the user wants to leave the room.
 export class Publishing {
   #room;
   #changed;
+  #stopped;
   #publication;
   #panel;
   #controls;
 
-  constructor({ room, roomName, name, changed, leave }) {
+  constructor({ room, roomName, name, changed, stopped, leave }) {
     this.#room = room;
     this.#changed = changed;
+    this.#stopped = stopped;
     this.#publication = new Publication({
       changed: () => this.#publicationChanged(),
       problem: (text) => this.#problem(text),
@@ -48,6 +50,7 @@ export class Publishing {
     this.end();
     await stopped;
     this.#changed();
+    this.#stopped();
   }
 
   // end gives the devices back, whatever becomes of the room.
@@ -65,6 +68,7 @@ export class Publishing {
     } catch ({ message }) {
       throw new Error(explain(uid, message));
     }
+    this.#panel.published(); // first, for it leaves the focus where it was before
     this.#controls.show(uid);
     this.#changed();
   }

@@ -93,6 +93,36 @@ func TestViewerSeesPublisher(t *testing.T) {
 	}
 }
 
+// TestFocusGoesOn has each button that goes away hand the focus to what comes next.
+func TestFocusGoesOn(t *testing.T) {
+	for _, browser := range browsertest.Browsers {
+		t.Run(browser.Name, func(t *testing.T) {
+			t.Parallel()
+			r := startRelay(t)
+			b := tab{browser.Open(t, r.page("lab")+"&name=ada", smallCamera)}
+			b.awaitRelay("joined")
+			publish := func() {
+				b.Click("#publish")
+				b.start("ada")
+				b.awaitFocus(button("audio"))
+			}
+			publish()
+			b.Click(button("devices"))
+			b.Click("#panel [data-panel=start]")
+			b.awaitFocus(button("devices"))
+			b.Click(button("stop"))
+			b.awaitFocus("#publish")
+			publish()
+			b.Click(button("leave"))
+			b.awaitFocus("#return")
+		})
+	}
+}
+
+func (b tab) awaitFocus(selector string) {
+	b.Eventually(fmt.Sprintf(`document.activeElement === document.querySelector(%q) && document.activeElement.checkVisibility()`, selector))
+}
+
 // TestMute has the others get silence and black instead, without negotiating.
 func TestMute(t *testing.T) {
 	t.Parallel()
