@@ -228,13 +228,11 @@ export class Page {
     this.#tileForKeys()?.[actions[event.key.toLowerCase()]]?.();
   }
 
-  // The tile that the user is at: by focus, else by pointer, else the first.
+  // The tile that the user is at, if any: by focus, or by pointer while nothing else
+  // has the focus, whose own keys they would be (WCAG 2.1.4).
   #tileForKeys() {
-    const tiles = [...this.#tiles.values()];
-    return (
-      tiles.find(({ element }) => element.contains(document.activeElement)) ??
-      tiles.find(({ element }) => element.matches(':hover')) ??
-      tiles[0]
-    );
+    const { activeElement } = document;
+    const at = (element) => (activeElement === document.body ? element.matches(':hover') : element.contains(activeElement));
+    return [...this.#tiles.values()].find(({ element }) => at(element));
   }
 }

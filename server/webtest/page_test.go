@@ -10,7 +10,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
@@ -305,6 +307,7 @@ func TestKeys(t *testing.T) {
 	b := openPage(t, r.page("lab"))
 	b.awaitLive("camera")
 
+	b.tabTo(t, tile("camera"))
 	b.Run(chromedp.KeyEvent("i"))
 	b.Eventually(`document.querySelector('[data-figure=resolution]').textContent === '320 × 180'`)
 	b.Eventually(`/\d per second/.test(document.querySelector('[data-figure=frames]').textContent)`)
@@ -322,6 +325,46 @@ func TestKeys(t *testing.T) {
 	b.Eventually(`document.fullscreenElement === document.querySelector('.tile')`)
 }
 
+// tabTo has the keyboard bring the focus to an element.
+func (b tab) tabTo(t *testing.T, selector string) {
+	t.Helper()
+	for range 20 {
+		if browsertest.Evaluate[bool](b.Tab, fmt.Sprintf(`document.querySelector(%q) === document.activeElement`, selector)) {
+			return
+		}
+		b.Run(chromedp.KeyEvent(kb.Tab))
+	}
+	t.Fatalf("the keyboard does not get to %s", selector)
+}
+
+// TestKeysAreForTheTileOnly has the letters do nothing elsewhere, where they may be
+// typed, or said, to something else.
+func TestKeysAreForTheTileOnly(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	newPictureAndTone(t, "camera", "lab").join(r)
+	b := openPage(t, r.page("lab"))
+	b.awaitLive("camera")
+	hidden := `document.querySelector('.figures').hidden`
+
+	away := func() {
+		t.Helper()
+		b.Run(chromedp.KeyEvent("i"))
+		if !browsertest.Evaluate[bool](b.Tab, hidden) {
+			t.Error("a key acts with neither focus nor pointer at the tile")
+		}
+	}
+	b.Run(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, 2, 2))
+	away()
+	b.Run(chromedp.MouseEvent(input.DispatchMouseEventTypeMouseMoved, 640, 300))
+	b.Eventually(`document.querySelector('.tile').matches(':hover')`)
+	b.tabTo(t, "#publish")
+	away()
+	browsertest.Evaluate[any](b.Tab, `document.activeElement.blur()`)
+	b.Run(chromedp.KeyEvent("i"))
+	b.Eventually("!" + hidden)
+}
+
 // TestPageObeysItsPolicy holds that nothing in the page needs what the relay's
 // Content-Security-Policy forbids, and that nothing throws.
 func TestPageObeysItsPolicy(t *testing.T) {
@@ -334,6 +377,7 @@ func TestPageObeysItsPolicy(t *testing.T) {
 		addEventListener('error', (event) => wrongs.push(event.message));
 		addEventListener('unhandledrejection', (event) => wrongs.push(String(event.reason)));`)
 	b.awaitLive("camera")
+	b.tabTo(t, tile("camera"))
 	b.Run(chromedp.KeyEvent("i"))
 	b.Eventually(`/\d kbit/.test(document.querySelector('[data-figure=bitrate]').textContent)`)
 	if wrongs := browsertest.Evaluate[[]string](b.Tab, `wrongs`); len(wrongs) > 0 {
