@@ -21,25 +21,40 @@ function atRelay(path) {
   return url;
 }
 
+const secure = location.protocol === 'https:';
+
 // The relay keeps the place of somebody who publishes, for whom a break of the
 // connection would be one for all others.
 function relayUrl(publishes) {
   const url = atRelay('ws');
-  url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
+  url.protocol = secure ? 'wss:' : 'ws:';
   url.searchParams.set(...(publishes ? ['resume', newSecret()] : ['role', 'viewer']));
   return url;
 }
 
 const ice = new Ice(atRelay('api/ice'));
-const relay = relayUrl(false);
 
 // What a shell takes as one word without quotes.
 const quoted = (word) => (/^[\w.,:@%+/-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
 
+// sender tells how to start one for this room: the command, and what it needs besides.
+function sender() {
+  const { host, pathname } = new URL('.', location.href);
+  const server = `${secure ? 'wss' : 'ws'}://${host}${pathname === '/' ? '' : pathname}`;
+  const needs = [
+    token && 'a token for senders in GSTPEER_TOKEN',
+    secure && '--ca-file if a private authority signed the certificate',
+  ];
+  return {
+    command: `gstpeer --server ${quoted(server)} --room${name.startsWith('-') ? '=' : ' '}${quoted(name)}`,
+    needs: needs.filter(Boolean).join(', and '),
+  };
+}
+
 const page = new Page({
   room: name,
   mayPublish: mayPublish(token),
-  command: `gstpeer --server ${relay.protocol}//${relay.host} --room ${quoted(name)}`,
+  sender: sender(),
   retry: () => room.nudge(),
   publish: () => publishing.open(),
   enter: () => room.enter(),

@@ -12,7 +12,7 @@ const byId = (id) => document.getElementById(id);
 export class Page {
   #room;
   #mayPublish;
-  #command;
+  #sender;
   #stage = byId('stage');
   #tiles = new Map();
   #watchers = new Set(); // uids of members that only receive
@@ -21,14 +21,14 @@ export class Page {
   #relay = 'connecting';
   #reason = '';
 
-  // `mayPublish` tells whether the relay would let us, and `command` starts a sender
-  // for this room. `retry()` is called when the user does not want to wait for the
-  // relay any longer, `publish()` when the user wants to, and `enter()` to come back
-  // after showRelay('left') or 'refused'.
-  constructor({ room, mayPublish, command, retry, publish, enter }) {
+  // `mayPublish` tells whether the relay would let us, and `sender` how to start one
+  // for this room: the `command`, and what it `needs` besides. `retry()` is called
+  // when the user does not want to wait for the relay any longer, `publish()` when the
+  // user wants to, and `enter()` to come back after showRelay('left') or 'refused'.
+  constructor({ room, mayPublish, sender, retry, publish, enter }) {
     this.#room = room;
     this.#mayPublish = mayPublish;
-    this.#command = command;
+    this.#sender = sender;
     document.title = `${room} · gstpeer`;
     byId('room').textContent = room;
     byId('retry').addEventListener('click', retry);
@@ -186,7 +186,7 @@ export class Page {
       case 'joined':
         return this.#publishes
           ? { title: `You publish in room ${this.#room}`, text: 'Whoever comes sees and hears you. Nobody else publishes yet.' }
-          : { title: `Waiting for a sender in room ${this.#room}`, text: this.#mayPublish ? 'Publish from here, or start one with:' : 'Start one with:', command: this.#command };
+          : { title: `Waiting for a sender in room ${this.#room}`, text: this.#howToSend(), command: this.#sender.command };
       case 'left':
         return { title: `You left room ${this.#room}`, text: 'Nothing is sent or received any more.' };
       case 'lost':
@@ -203,6 +203,11 @@ export class Page {
       default:
         return { title: `Joining room ${this.#room}…`, text: '' };
     }
+  }
+
+  #howToSend() {
+    const { needs } = this.#sender;
+    return `${this.#mayPublish ? 'Publish from here, or start one' : 'Start one'}${needs ? `, with ${needs}` : ' with'}:`;
   }
 
   #loss() {

@@ -1,6 +1,8 @@
 package webtest
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,12 +13,15 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/security"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/gorilla/websocket"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/gstpeer/gstpeer/internal/browsertest"
 	"github.com/gstpeer/gstpeer/internal/mediatest"
+	"github.com/gstpeer/gstpeer/server/token"
 )
 
 // recordStates keeps the states that tiles were in, however shortly.
@@ -280,6 +285,50 @@ func TestEmptyRoom(t *testing.T) {
 	newSender(t, "camera", "demo", mediatest.PlayPicture(t)).join(r)
 	b.awaitLive("camera")
 	b.Eventually(`document.querySelector('#notice').hidden`)
+}
+
+// TestCommandBehindProxy has the page in a folder of a proxy with a certificate, where
+// the command leads to the relay all the same.
+func TestCommandBehindProxy(t *testing.T) {
+	t.Parallel()
+	r := startRelayWithTokens(t)
+	through := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: r.address})
+	for _, c := range []struct {
+		name  string
+		start func(http.Handler) *httptest.Server
+		needs string
+	}{
+		{"plain", httptest.NewServer, "with a token for senders in GSTPEER_TOKEN:"},
+		{"TLS", httptest.NewTLSServer, "with a token for senders in GSTPEER_TOKEN, and --ca-file if a private authority signed the certificate:"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			proxy := c.start(http.StripPrefix("/my lab", through))
+			t.Cleanup(proxy.Close)
+			token := mint(t, token.Grant{})
+			b := openPage(t, "about:blank")
+			b.Run(trustAnybody)
+			b.Run(chromedp.Navigate(proxy.URL + "/my%20lab/?room=-my'lab&token=" + token))
+			b.awaitText("#notice-text", c.needs)
+			server := strings.Replace(proxy.URL, "http", "ws", 1) + "/my%20lab/"
+			command := browsertest.Evaluate[string](b.Tab, `document.querySelector('#notice-command').textContent`)
+			if want := "gstpeer --server " + server + ` --room='-my'\''lab'`; command != want {
+				t.Errorf("the notice's command is %s, want %s", command, want)
+			}
+			dialer := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+			socket, response, err := dialer.Dial(server, http.Header{"Authorization": {"Bearer " + token}})
+			if err != nil {
+				t.Fatalf("the command's relay: %v", err)
+			}
+			response.Body.Close()
+			socket.Close()
+		})
+	}
+}
+
+// trustAnybody takes any certificate.
+func trustAnybody(ctx context.Context, _ *chromedp.Target) (chromedp.Void, error) {
+	_, err := chromedp.Call(ctx, security.SetIgnoreCertificateErrors, security.SetIgnoreCertificateErrorsParams{Ignore: true})
+	return chromedp.Void{}, err
 }
 
 func TestRoomsThatTheRelayRefuses(t *testing.T) {
