@@ -64,7 +64,7 @@ export class Controls {
     this.#showMute('camera');
     const shares = this.#publication.has('screen');
     this.#button('screen').setAttribute('aria-pressed', shares);
-    this.#button('screen').querySelector('span').textContent = shares ? 'Stop sharing' : 'Share screen';
+    this.#label('screen', shares ? 'Stop sharing' : 'Share screen');
   }
 
   // The label stays what is muted; that it is says aria-pressed.
@@ -74,8 +74,15 @@ export class Controls {
     const there = this.#publication.has(source);
     const muted = there && this.#publication.muted(source);
     button.setAttribute('aria-pressed', muted);
-    button.querySelector('span').textContent = there ? `Mute ${name}` : `Switch ${name} on`;
+    this.#label(source, there ? `Mute ${name}` : `Switch ${name} on`);
     button.querySelector('use').setAttribute('href', there && !muted ? on : off);
+  }
+
+  // The title is for where there is no place for the words.
+  #label(name, text) {
+    const button = this.#button(name);
+    button.title = text;
+    button.querySelector('span').textContent = text;
   }
 
   #clicked(button) {

@@ -123,6 +123,22 @@ func (b tab) awaitFocus(selector string) {
 	b.Eventually(fmt.Sprintf(`document.activeElement === document.querySelector(%q) && document.activeElement.checkVisibility()`, selector))
 }
 
+// TestButtonsHaveTitles holds that the icons alone, which are there where the words have
+// no place, say the same.
+func TestButtonsHaveTitles(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	b := publish(t, r, "ada")
+	titled := `[...document.querySelectorAll('#controls button')].every(({title, textContent}) =>
+		title !== '' && title === textContent.trim())`
+	b.Eventually(titled)
+	b.Click(button("screen"))
+	b.awaitText(button("screen"), "Stop sharing")
+	browsertest.Evaluate[any](b.Tab, `opened.find(({kind}) => kind === 'audio').dispatchEvent(new Event('ended'))`)
+	b.awaitText(button("audio"), "Switch microphone on")
+	b.Eventually(titled)
+}
+
 // TestMute has the others get silence and black instead, without negotiating.
 func TestMute(t *testing.T) {
 	t.Parallel()
