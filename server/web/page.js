@@ -7,6 +7,11 @@ import { Tile } from './tile.js';
 const short = (text) => (text.length > 100 ? `${text.slice(0, 100)}…` : text);
 const byId = (id) => document.getElementById(id);
 
+// announce has those hear it who do not see it.
+const announce = (text) => (byId('announcer').textContent = text);
+
+const shortLoss = 2_000; // ms that the relay may be away without a word
+
 // Page shows one tile for each member that has something to show, and a notice
 // while there is none.
 export class Page {
@@ -20,6 +25,8 @@ export class Page {
   #announced = new Map();
   #relay = 'connecting';
   #reason = '';
+  #told = null; // of the relay's states, to those who do not see them
+  #tellTimer = null;
 
   // `mayPublish` tells whether the relay would let us, and `sender` how to start one
   // for this room: the `command`, and what it `needs` besides. `retry()` is called
@@ -69,9 +76,18 @@ export class Page {
     if (state === 'connecting' && this.#relay === 'lost') {
       return; // one of many attempts; it is still lost
     }
+    const changed = state !== this.#relay;
     this.#relay = state;
     this.#reason = reason;
     this.#show();
+    if (changed) {
+      clearTimeout(this.#tellTimer);
+      if (state === 'lost') {
+        this.#tellTimer = setTimeout(() => this.#tellRelay(), shortLoss);
+      } else {
+        this.#tellRelay();
+      }
+    }
   }
 
   // takeFocus has the user go on here when what had the focus has gone.
@@ -122,7 +138,7 @@ export class Page {
   #tileChanged(uid, tile) {
     if (this.#announced.get(uid) !== tile.state) {
       this.#announced.set(uid, tile.state);
-      byId('announcer').textContent = `${uid}: ${tile.stateWords}`;
+      announce(`${uid}: ${tile.stateWords}`);
     }
     this.#show();
   }
@@ -219,6 +235,33 @@ export class Page {
       ? ' A room’s name has no white space, is not “session” and takes up to 1,024 bytes.'
       : '';
     return `The relay says: ${short(this.#reason)}.${hint}`;
+  }
+
+  // That we join at first goes without saying, and so do attempts.
+  #tellRelay() {
+    const told = this.#told;
+    if (this.#relay === told || (told === null && this.#relay === 'connecting')) {
+      return;
+    }
+    this.#told = this.#relay;
+    if (told !== null || this.#relay !== 'joined') {
+      announce(this.#relayWords());
+    }
+  }
+
+  #relayWords() {
+    switch (this.#relay) {
+      case 'connecting':
+        return ''; // so that the same words are news when they come again
+      case 'joined':
+        return `You are in room ${this.#room}.`;
+      case 'lost':
+        return this.#summary();
+      default: {
+        const { title, text } = this.#notice();
+        return `${title}. ${text}`;
+      }
+    }
   }
 
   #turnSoundOn() {

@@ -1,6 +1,8 @@
 package webtest
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +137,49 @@ func TestRefusedInTheMiddle(t *testing.T) {
 			b.Eventually(`!document.querySelector('#publish').hidden`)
 		})
 	}
+}
+
+// recordAnnouncements keeps what a screen reader is given to say.
+const recordAnnouncements = `
+	globalThis.announced = [];
+	new MutationObserver((mutations) => {
+		const announcer = mutations.map(({target}) => target).find(({id}) => id === 'announcer');
+		if (announcer?.textContent) announced.push(announcer.textContent);
+	}).observe(document, {subtree: true, childList: true});`
+
+// TestAnnouncements holds that each state of the page itself is announced, and once.
+func TestAnnouncements(t *testing.T) {
+	t.Parallel()
+	r := startRelayWithTokens(t)
+	b := openPage(t, r.page("lab")+"&publish&name=ada&token="+mint(t, token.Grant{}), smallCamera, recordAnnouncements)
+	b.start("ada")
+	var want []string
+	announces := func(text string) {
+		t.Helper()
+		want = append(want, text)
+		b.Eventually(fmt.Sprintf(`announced.length >= %d`, len(want)))
+		if got := browsertest.Evaluate[[]string](b.Tab, `announced`); !slices.Equal(got, want) {
+			t.Fatalf("announced is %q, want %q", got, want)
+		}
+	}
+	b.Click(button("leave"))
+	announces("You left room lab. Nothing is sent or received any more.")
+	b.Click("#return")
+	announces("You are in room lab.")
+	r.stop()
+	announces("The relay is out of reach. Trying again…")
+	b.Eventually(`performance.getEntriesByType('resource').filter(({name}) => name.includes('/api/ice')).length > 4`) // attempts
+	r.config.Tokens = keys(t, []byte("another secret, of which the page's token is not"))
+	r.start()
+	refused := "This room cannot be joined. The relay says: the token is not signed by a key that is trusted here."
+	announces(refused)
+	b.Click("#return")
+	announces(refused)
+	r.stop()
+	r.config.Tokens = keys(t, tokenSecret)
+	r.start()
+	b.Click("#return")
+	announces("You are in room lab.")
 }
 
 // TestRefusedWithTheDialog closes it: there is nothing to publish to.
