@@ -114,10 +114,15 @@ export class Panel {
       this.#dialog.close();
       return;
     }
+    const { name } = this.#form.elements;
+    name.value = name.value.trim().replace(/\s+/g, '-');
+    if (!this.#form.reportValidity()) {
+      return; // nothing but blanks
+    }
     const button = this.#find('[data-panel=start]');
     this.#busy = button.disabled = true;
     try {
-      await this.#start(this.#form.elements.name.value.trim().replace(/\s+/g, '-'));
+      await this.#start(name.value);
     } catch ({ message }) {
       this.problem(message);
     } finally {

@@ -133,6 +133,37 @@ func TestNameIsTaken(t *testing.T) {
 	b.awaitLive("ada")
 }
 
+// TestNameOfBlanks takes none for a name.
+func TestNameOfBlanks(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	b := openPublisher(t, r, "ada")
+	b.Eventually(`document.querySelector('#panel select[name=camera]').options.length > 1`)
+	browsertest.Evaluate[string](b.Tab, `document.querySelector('#panel input').value = '  '`)
+	b.Click("#panel [data-panel=start]")
+	b.Eventually(`document.querySelector('#panel input:invalid') === document.activeElement`)
+	browsertest.Evaluate[string](b.Tab, `document.querySelector('#panel input').value = ' ada '`)
+	b.start("ada")
+}
+
+// TestDialogFits has the buttons in sight on a telephone that is held sideways, with a
+// preview above and whatever there is to say.
+func TestDialogFits(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	b := openPublisher(t, r, "ada")
+	b.Eventually(`document.querySelector('#panel video').videoWidth > 0`)
+	for _, size := range [][2]int{{1280, 800}, {390, 844}, {740, 360}, {320, 256}} {
+		b.Resize(size[0], size[1])
+		b.Eventually(fmt.Sprintf(`innerWidth === %d && [...document.querySelectorAll('#panel .row button')].every((button) => {
+			const {left, right, top, bottom} = button.getBoundingClientRect();
+			return left >= 0 && right <= innerWidth && top >= 0 && bottom <= innerHeight &&
+				button.contains(document.elementFromPoint((left + right) / 2, (top + bottom) / 2));
+		})`, size[0]))
+		b.Eventually(`document.querySelector('#panel .preview').clientHeight < innerHeight / 2`)
+	}
+}
+
 // TestPermissionIsDenied has the browser refuse the camera, and then both. The
 // switch that has tests asked nothing leaves no other way.
 func TestPermissionIsDenied(t *testing.T) {
