@@ -463,16 +463,50 @@ func TestFilesThatDoNotArrive(t *testing.T) {
 	}
 }
 
+// TestStyleThatDoesNotArrive has the page get it later, and lose nothing else by that.
+func TestStyleThatDoesNotArrive(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	newPictureAndTone(t, "camera", "lab").join(r)
+	for _, browser := range browsertest.Browsers {
+		t.Run(browser.Name, func(t *testing.T) {
+			var losses atomic.Int32 // as the page sees them: the browser asks several times
+			address := losingIf(t, r, func(path string) bool {
+				if path == "/lost" {
+					losses.Add(1)
+				}
+				return path == "/style.css" && losses.Load() < 2
+			})
+			b := tab{browser.Open(t, address+"/?room=lab", `
+				addEventListener('error', ({target}) => target.rel === 'stylesheet' && fetch('lost'), true);`)}
+			b.awaitLive("camera")
+			b.Eventually(`getComputedStyle(document.querySelector('.tile')).position === 'relative'`)
+			again := `performance.getEntriesByType('navigation')[0].type === 'reload' && !history.state?.failures`
+			if browsertest.Evaluate[bool](b.Tab, again) {
+				t.Error("the page was loaded again, and not for a module")
+			}
+			b.Eventually(`document.querySelectorAll('link[rel=stylesheet]').length === 1`)
+		})
+	}
+}
+
 // losing is a relay behind which a file fails for those who load the page the
 // first time, however often they ask for it.
 func losing(t *testing.T, r *relay, file string) (address string) {
-	through := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: r.address})
 	var loads atomic.Int32
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if request.URL.Path == "/" {
+	return losingIf(t, r, func(path string) bool {
+		if path == "/" {
 			loads.Add(1)
 		}
-		if request.URL.Path == file && loads.Load() == 1 {
+		return path == file && loads.Load() == 1
+	})
+}
+
+// losingIf is a relay behind which requests fail.
+func losingIf(t *testing.T, r *relay, fails func(path string) bool) (address string) {
+	through := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: r.address})
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if fails(request.URL.Path) {
 			panic(http.ErrAbortHandler) // closes the connection
 		}
 		through.ServeHTTP(w, request)
