@@ -43,7 +43,7 @@ function sender() {
   const server = `${secure ? 'wss' : 'ws'}://${host}${pathname === '/' ? '' : pathname}`;
   const needs = [
     token && 'a token for senders in GSTPEER_TOKEN',
-    secure && '--ca-file if a private authority signed the certificate',
+    secure && 'the certificate’s authority in GSTPEER_CA_FILE if it is a private one',
   ];
   return {
     command: `gstpeer --server ${quoted(server)} --room${name.startsWith('-') ? '=' : ' '}${quoted(name)}`,

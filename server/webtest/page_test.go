@@ -299,7 +299,7 @@ func TestCommandBehindProxy(t *testing.T) {
 		needs string
 	}{
 		{"plain", httptest.NewServer, "with a token for senders in GSTPEER_TOKEN:"},
-		{"TLS", httptest.NewTLSServer, "with a token for senders in GSTPEER_TOKEN, and --ca-file if a private authority signed the certificate:"},
+		{"TLS", httptest.NewTLSServer, "with a token for senders in GSTPEER_TOKEN, and the certificate’s authority in GSTPEER_CA_FILE if it is a private one:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			proxy := c.start(http.StripPrefix("/my lab", through))
