@@ -68,6 +68,11 @@ func (r *Recorder) accept(a arrival) error {
 	if err := r.advance(a); err != nil {
 		return err
 	}
+	if a.track.waits && !a.keyframe {
+		r.drop(a.track, errNoKeyframe)
+		return nil
+	}
+	a.track.waits = false
 	return a.track.file.write(a)
 }
 
@@ -220,8 +225,8 @@ func (r *Recorder) keepFiles(now time.Time) error {
 		}
 	}
 	for _, t := range r.tracks {
-		if t.file != nil && !t.delivers(now) {
-			t.file = r.current()
+		if t.file != nil && t.file != r.current() && !t.delivers(now) {
+			r.move(t, now)
 		}
 	}
 	if err := r.closeLeft(); err != nil {
@@ -235,20 +240,37 @@ func (r *Recorder) keepFiles(now time.Time) error {
 	return nil
 }
 
+// move takes a track that pauses to the current file. A video has nothing there
+// that a decoder could start with: a sender whose picture stands still makes that
+// when it is asked.
+func (r *Recorder) move(t *track, now time.Time) {
+	t.file = r.current()
+	if t.Codec.video() {
+		t.waits = true
+		r.ask(t, now)
+	}
+}
+
 func (r *Recorder) askForKeyframes(now time.Time) {
 	due := r.cutDue()
 	for _, t := range r.tracks {
-		if t.Codec.video() && t.delivers(now) && (due || r.needsKeyframe(t)) && now.Sub(t.asked) >= askInterval {
-			t.asked = now
-			r.config.RequestKeyframe(t.ID)
+		if t.Codec.video() && t.delivers(now) && (due || r.needsKeyframe(t)) {
+			r.ask(t, now)
 		}
 	}
 }
 
-// needsKeyframe tells whether a video waits for one to begin, to move to the
-// current file, or to have a file with its own parameters.
+func (r *Recorder) ask(t *track, now time.Time) {
+	if now.Sub(t.asked) >= askInterval {
+		t.asked = now
+		r.config.RequestKeyframe(t.ID)
+	}
+}
+
+// needsKeyframe tells whether a video waits for one to begin, in the call or in its
+// file, to move to the current file, or to have a file with its own parameters.
 func (r *Recorder) needsKeyframe(t *track) bool {
-	if !t.begun {
+	if !t.begun || t.waits {
 		return true
 	}
 	if t.file == nil {

@@ -140,6 +140,40 @@ func TestSplitPausedPicture(t *testing.T) {
 	wantKeyframesFirst(t, files)
 }
 
+// TestSplitInStandstill splits while the picture pauses, which goes on without a
+// keyframe: it is asked for one, and what comes before that is of no use.
+func TestSplitInStandstill(t *testing.T) {
+	t.Parallel()
+	forFormats(t, func(t *testing.T, format record.Format, codec record.Codec) {
+		picture, opus := encode(t, video(codec, 4, 320, 240)), encode(t, sound(12))
+		before, after := between(picture, 0, 1500*time.Millisecond), shift(between(picture, 1500*time.Millisecond, 4*time.Second), 8*time.Second)
+		c := dial(t, record.Config{Format: format, Tracks: both(codec), Split: 5 * time.Second})
+		c.writeAll(mix(map[int][]frame{pictures: slices.Concat(before, after), tone: opus}))
+		c.hangUp()
+		files := c.files()
+		if len(files) != 3 {
+			t.Fatalf("got files %q, want three", files)
+		}
+		if !slices.Equal(c.asked, []int{pictures, pictures}) {
+			t.Errorf("asked tracks %v for keyframes, want the picture at the cut and as it goes on", c.asked)
+		}
+		if after = between(after, 10*time.Second, 12*time.Second); !after[0].keyframe {
+			t.Fatal("the test's picture has no keyframe at 2s")
+		}
+		held := 0
+		for _, path := range files {
+			held += demux(t, path, codec, record.Opus)[0].Buffers
+		}
+		if want := len(before) + len(after); held != want {
+			t.Errorf("the files hold %d pictures, want %d", held, want)
+		}
+		if format == record.Matroska && codec != record.H264 {
+			wantAll(t, files, []int{0, 0, 0}, slices.Concat(before, after))
+			wantKeyframesFirst(t, files)
+		}
+	})
+}
+
 // TestPause has the picture stop for minutes and come again: there is a gap, in
 // the same file.
 func TestPause(t *testing.T) {

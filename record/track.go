@@ -41,6 +41,7 @@ type track struct {
 	picture  picture // of the latest keyframe
 	position position
 	file     *file     // where its frames go; nil while no file holds it
+	waits    bool      // for a keyframe, to begin in its file
 	arrived  time.Time // when its latest frame came
 	asked    time.Time // when a keyframe was asked for
 	dropped  int
