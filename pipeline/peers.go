@@ -171,6 +171,17 @@ func (p *Pipeline) Flows(uid string) bool {
 	return peer != nil && peer.flows.Load()
 }
 
+// Has says whether there is a connection to a remote, or an attempt at one.
+func (p *Pipeline) Has(uid string) bool { return p.peer(uid) != nil }
+
+// Knows says whether a description comes from the RTCPeerConnection that the
+// connection to a remote is with.
+func (p *Pipeline) Knows(uid string, d signalling.Description) bool {
+	r, err := parseDescription(d)
+	peer := p.peer(uid)
+	return err == nil && peer != nil && peer.isWith(r.session)
+}
+
 func (p *Pipeline) peer(uid string) *Peer {
 	p.mu.Lock()
 	defer p.mu.Unlock()

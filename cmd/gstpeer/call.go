@@ -24,6 +24,13 @@ const (
 	lastRecall  = 30 * time.Second
 )
 
+// offerPatience is how long the other side of a call may take to offer, or to ask
+// for an offer.
+const offerPatience = 30 * time.Second
+
+// errNoOffer ends a call in which that is in vain.
+var errNoOffer = fmt.Errorf("no offer came within %s", offerPatience)
+
 // hangUpLimit is how long the loop waits for the end of a call: without the relay
 // that would be until it is back.
 const hangUpLimit = 5 * time.Second
@@ -45,6 +52,8 @@ type calls struct {
 	taken     int         // calls
 	on        bool        // there is a call
 	failed    error       // why its media has ended; nil as long as it has not
+	detached  bool        // the relay has lost the session, and media goes on
+	patience  *time.Timer // until there has to be an offer
 	recall    *time.Timer // until the next attempt to have the session back
 	wait      time.Duration
 	recalling bool       // an attempt is under way
@@ -79,9 +88,11 @@ func (c *calls) serve(ctx context.Context, ready func()) error {
 	defer c.running.Wait()
 	defer cancel()
 	c.recalled = make(chan error, 1)
-	c.recall = time.NewTimer(0)
-	<-c.recall.C
+	c.recall, c.patience = time.NewTimer(time.Hour), time.NewTimer(time.Hour)
+	c.recall.Stop()
+	c.patience.Stop()
 	defer c.recall.Stop()
+	defer c.patience.Stop()
 	if c.ours {
 		if err := c.call(ctx); err != nil {
 			return endedBy(ctx, err)
@@ -98,6 +109,8 @@ func (c *calls) serve(ctx context.Context, ready func()) error {
 			over, err = c.handle(ctx, e)
 		case end := <-c.ended:
 			over, err = c.mediaEnded(ctx, end)
+		case <-c.patience.C:
+			over, err = c.offerDue(ctx)
 		case <-c.recall.C:
 			c.callAgain(ctx)
 		case err := <-c.recalled:
@@ -152,6 +165,7 @@ func (c *calls) call(ctx context.Context) error {
 	}
 	c.on = true
 	if c.asks {
+		c.patience.Reset(offerPatience)
 		return c.client.Send(ctx, signalling.OfferRequest)
 	}
 	c.media.Offer(c.remote)
@@ -165,7 +179,7 @@ func (c *calls) handle(ctx context.Context, r received) (over bool, err error) {
 	case nil:
 		return true, r.err
 	case signalling.CallMessage:
-		c.message(e.Text)
+		return false, c.message(ctx, e.Text)
 	case signalling.CallEnded:
 		return c.sessionEnded(e.Cause)
 	case signalling.Reconnecting:
@@ -182,17 +196,46 @@ func (c *calls) handle(ctx context.Context, r received) (over bool, err error) {
 	return false, nil
 }
 
-func (c *calls) message(text string) {
+// message takes what the other side says.
+func (c *calls) message(ctx context.Context, text string) error {
 	n, err := signalling.ParseNegotiation(text)
-	if err != nil {
+	switch {
+	case err != nil && !c.on:
+		c.log.Warn("caller refused: it does not begin with an offer or OFFER_REQUEST", "error", err)
+		return c.hangUp(ctx)
+	case err != nil:
 		c.log.Warn("message ignored", "peer", c.remote, "error", err)
-		return
+		return nil
+	case c.detached && c.media.Flows(c.remote):
+		return c.messageWhileDetached(ctx, n)
 	}
+	c.detached = false
 	if !c.on {
 		c.on = true
 		c.remote = c.nextCaller()
 		c.log.Info("call comes in", "peer", c.remote)
+		c.patience.Reset(offerPatience)
 	}
+	c.negotiate(n)
+	return nil
+}
+
+// messageWhileDetached takes what is said in a session that is not known to be the
+// call's: the relay does not tell who called. An offer of the RTCPeerConnection
+// that there is shows it; another one would end media that flows.
+func (c *calls) messageWhileDetached(ctx context.Context, n signalling.Negotiation) error {
+	switch {
+	case n.OfferRequest, n.Description != nil && n.Description.Type == signalling.Offer && !c.media.Knows(c.remote, *n.Description):
+		c.log.Warn("caller refused: media of the call before still flows", "peer", c.remote)
+		return c.hangUp(ctx)
+	case n.Description != nil:
+		c.detached = false
+		c.negotiate(n)
+	}
+	return nil
+}
+
+func (c *calls) negotiate(n signalling.Negotiation) {
 	switch {
 	case n.OfferRequest:
 		c.media.Offer(c.remote)
@@ -201,6 +244,26 @@ func (c *calls) message(text string) {
 	default:
 		c.media.HandleCandidate(c.remote, *n.Candidate)
 	}
+}
+
+// offerDue ends a call in which nobody has offered: the next caller finds the
+// line busy as long as it lasts.
+func (c *calls) offerDue(ctx context.Context) (over bool, err error) {
+	if !c.on || c.media.Has(c.remote) {
+		return false, nil
+	}
+	return c.mediaEnded(ctx, mediaEnd{c.remote, errNoOffer})
+}
+
+// hangUp ends the session. CallEnded follows, though not before the relay is back.
+func (c *calls) hangUp(ctx context.Context) error {
+	hangingUp, cancel := context.WithTimeout(ctx, hangUpLimit)
+	defer cancel()
+	err := c.client.HangUp(hangingUp)
+	if errors.Is(err, signalling.ErrNoCall) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
 }
 
 func (c *calls) nextCaller() string {
@@ -221,6 +284,7 @@ func (c *calls) sessionEnded(cause error) (over bool, err error) {
 	}
 	if !gaveUp {
 		c.log.Warn("the relay has lost the session, media goes on")
+		c.detached = true
 	}
 	if c.ours && !(gaveUp && c.recalling) {
 		c.wait = firstRecall
@@ -231,14 +295,19 @@ func (c *calls) sessionEnded(cause error) (over bool, err error) {
 
 // end is that of a call.
 func (c *calls) end(cause error) (over bool, err error) {
+	if !c.on {
+		c.log.Info("a caller is gone before there was a call", "reason", cause)
+		return false, nil
+	}
 	c.recall.Stop()
+	c.patience.Stop()
 	if c.failed != nil {
 		cause = c.failed
 	}
 	c.log.Info("call ended", "peer", c.remote, "reason", cause)
 	c.media.Remove(c.remote)
 	failed := c.failed
-	c.on, c.failed = false, nil
+	c.on, c.failed, c.detached = false, nil, false
 	if c.ours || c.once {
 		return true, failed
 	}
@@ -284,6 +353,7 @@ func (c *calls) calledAgain(err error) {
 	c.recalling = false
 	if err == nil {
 		c.log.Info("the session is back")
+		c.detached = false
 		return
 	}
 	c.log.Debug("the session is not back", "error", err)

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/gstpeer/gstpeer/signalling"
+)
+
+// startAnswering starts a callee named gst.
+func startAnswering(t *testing.T, relay string, extra ...string) *program {
+	t.Helper()
+	p := startGstpeer(t, nil, slices.Concat([]string{"--server", relay, "--answer", "--name", "gst"}, small, extra)...)
+	p.awaitOutput("Waiting for calls")
+	return p
+}
+
+// callSaying calls gst and says one thing.
+func callSaying(t *testing.T, relay, uid, text string) *signalling.Client {
+	t.Helper()
+	client, err := signalling.Dial(t.Context(), signalling.ClientConfig{URL: relay, UID: uid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	if err := errors.Join(client.Call(t.Context(), "gst"), client.Send(t.Context(), text)); err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// TestAnswerWithoutOffer: a caller that names an address and nothing more does not
+// keep the others out for ever.
+func TestAnswerWithoutOffer(t *testing.T) {
+	t.Parallel()
+	relay := "ws://" + startRelay(t)
+	callee := startAnswering(t, relay)
+	bad := callSaying(t, relay, "bad", `{"ice":{"candidate":"candidate:1 1 UDP 1 127.0.0.1 9 typ host","sdpMLineIndex":0}}`)
+	if cause := awaitCallEnd(t, bad); !errors.Is(cause, signalling.ErrPeerLeft) {
+		t.Errorf("the call ended: %v, want that the callee hung up", cause)
+	}
+	callee.awaitLog(t, "no offer came within 30s")
+	phone := newPhone(t, relay, "pion")
+	phone.dial("gst", false)
+	phone.awaitTrack(other, webrtc.RTPCodecTypeVideo).awaitFrames(t, enoughFrames)
+}
+
+// TestCallWithoutOffer calls a peer that does not offer when it is asked to.
+func TestCallWithoutOffer(t *testing.T) {
+	t.Parallel()
+	relay := "ws://" + startRelay(t)
+	client, err := signalling.Dial(t.Context(), signalling.ClientConfig{URL: relay, UID: "deaf"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	p := startGstpeer(t, nil, slices.Concat([]string{"--server", relay, "--call", "deaf", "--remote-offers", "--name", "us"}, small)...)
+	if code := p.ExitCode(patience); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if said := p.stderr.String(); !strings.Contains(said, "the call with deaf ended: no offer came within 30s") {
+		t.Error("it does not say why the call ended")
+	}
+}
+
+// TestAnswerOnceAfterNonsense: somebody who does not negotiate is no call.
+func TestAnswerOnceAfterNonsense(t *testing.T) {
+	t.Parallel()
+	relay := "ws://" + startRelay(t)
+	callee := startAnswering(t, relay, "--once")
+	if cause := awaitCallEnd(t, callSaying(t, relay, "bad", "hello")); !errors.Is(cause, signalling.ErrPeerLeft) {
+		t.Errorf("the call ended: %v, want that the callee hung up", cause)
+	}
+	callee.awaitLog(t, "a caller is gone before there was a call")
+	phone := newPhone(t, relay, "pion")
+	phone.dial("gst", false)
+	phone.awaitTrack(other, webrtc.RTPCodecTypeVideo).awaitFrames(t, enoughFrames)
+	phone.hangUp()
+	if code := callee.ExitCode(patience); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+}
+
+// TestOthersCallMeanwhile has a third peer call when the relay has lost the
+// session of a call: media of the call goes on.
+func TestOthersCallMeanwhile(t *testing.T) {
+	for _, says := range []string{"offer", signalling.OfferRequest} {
+		t.Run(says, func(t *testing.T) {
+			t.Parallel()
+			address, stop := startRelayAt(t, "127.0.0.1:0")
+			relay := "ws://" + address
+			callee := startAnswering(t, relay)
+			phone := newPhone(t, relay, "pion")
+			phone.dial("gst", false)
+			track := phone.awaitTrack(other, webrtc.RTPCodecTypeVideo)
+			track.awaitFrames(t, enoughFrames)
+			stop()
+			startRelayAt(t, address)
+			callee.awaitLog(t, "the relay has lost the session, media goes on")
+			var stranger *signalling.Client
+			if says == "offer" {
+				stranger = callNobodysCodec(t, relay)
+			} else {
+				stranger = callSaying(t, relay, "stranger", says)
+			}
+			if cause := awaitCallEnd(t, stranger); !errors.Is(cause, signalling.ErrPeerLeft) {
+				t.Errorf("the call ended: %v, want that the callee hung up", cause)
+			}
+			track.awaitFrames(t, enoughFrames)
+			track.checkWhole(t)
+			if n := strings.Count(callee.stderr.String(), "peer connected"); n != 1 {
+				t.Errorf("%d connections, want one", n)
+			}
+		})
+	}
+}
