@@ -74,6 +74,8 @@ func (p *Peer) tell(d signalling.Description) error {
 // acceptAnswer takes the remote's answer to our offer.
 func (p *Peer) acceptAnswer(r remoteDescription) error {
 	switch {
+	case p.answered.Load() && !p.playing && r.session != *p.session.Load():
+		return fmt.Errorf("%w: what was taken for the answer was one to an earlier offer", ErrConnectionFailed)
 	case !p.offers || p.offered.Load() == 0 || p.answered.Load():
 		p.log.Debug("answer ignored: there was no offer, or an answer before")
 		return nil

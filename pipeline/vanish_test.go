@@ -126,6 +126,9 @@ type firstEnd struct {
 }
 
 func (o firstEnd) Ended(reason error) {
+	if reason == nil { // replaced, or of no interest any more
+		return
+	}
 	select {
 	case o.reason <- reason:
 	default:
@@ -162,6 +165,72 @@ func TestLateAnswer(t *testing.T) {
 	defer r.close()
 	p.HandleDescription("late", signalling.Description{Type: signalling.Answer, SDP: pionOffer(t)})
 	r.awaitTrack().awaitFrames(t, 10)
+}
+
+// keptOffers keeps the first offers from their remote, for others to answer. One
+// peer at a time uses it.
+type keptOffers struct {
+	Signaller
+	kept    chan signalling.Description
+	left    int
+	through bool // the latest offer is
+}
+
+func (k *keptOffers) SendDescription(ctx context.Context, uid string, d signalling.Description) error {
+	if k.through = k.left == 0; k.through {
+		return k.Signaller.SendDescription(ctx, uid, d)
+	}
+	k.left--
+	k.kept <- d
+	return nil
+}
+
+func (k *keptOffers) SendCandidate(ctx context.Context, uid string, c signalling.Candidate) error {
+	if k.through {
+		return k.Signaller.SendCandidate(ctx, uid, c)
+	}
+	return nil
+}
+
+// TestAnswerToEarlierOffer: an answer that was on its way when we offered again
+// is taken for the one to the new offer, until that one comes.
+func TestAnswerToEarlierOffer(t *testing.T) {
+	o := firstEnd{reason: make(chan error, 1)}
+	p, board := openTest(t, func(c *Config) { c.Observer = o })
+	offers := &keptOffers{Signaller: board, kept: make(chan signalling.Description), left: 2}
+	p.signaller = offers
+	r := newRemote(t, board, p, "viewer")
+	defer r.close()
+	var answers []signalling.Description
+	for range 2 {
+		p.Offer("viewer")
+		answers = append(answers, answerTo(t, <-offers.kept))
+	}
+	for _, a := range answers {
+		p.HandleDescription("viewer", a)
+	}
+	r.awaitTrack().awaitFrames(t, 10)
+	if reason := <-o.reason; !strings.Contains(reason.Error(), "earlier offer") {
+		t.Errorf("got %q", reason)
+	}
+}
+
+// answerTo is the answer of a new RTCPeerConnection.
+func answerTo(t *testing.T, offer signalling.Description) signalling.Description {
+	t.Helper()
+	pc, err := webrtc.NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer.SDP}); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := pc.CreateAnswer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signalling.Description{Type: signalling.Answer, SDP: answer.SDP}
 }
 
 // TestShortCut: a network that comes back in time costs no connection.
