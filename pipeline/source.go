@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -42,32 +43,34 @@ type Source struct {
 	argument string
 }
 
-// String is the source as users name it, without a password.
+// String is the source as users name it, for logs that others may read: URLs and
+// fragments may have passwords anywhere, so that no more of them is told than what
+// cannot be one.
 func (s Source) String() string {
 	switch s.kind {
 	case "":
 		return string(sourceNone)
 	case sourceRTSP:
 		if u, err := url.Parse(s.argument); err == nil {
-			return u.Redacted()
+			return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 		}
-		return "rtsp"
-	case sourceV4L2, sourceFile, sourceLaunch, sourceALSA:
+	case sourceLaunch:
+		return "launch:" + firstElement.FindString(s.argument) + " ..."
+	case sourceV4L2, sourceFile, sourceALSA:
 		return string(s.kind) + ":" + s.argument
 	}
 	return string(s.kind)
 }
 
-// slate is what peers read while the source is lost. Nothing secret can be in it:
-// URLs and fragments may have passwords anywhere.
+// firstElement matches the name of the first element of a fragment.
+var firstElement = regexp.MustCompile(`[A-Za-z][\w-]*`)
+
+// slate is what peers read while the source is lost, with nothing secret in it.
 func (s Source) slate() string {
 	what, which := "Source lost", ""
 	switch s.kind {
 	case sourceRTSP:
-		what = "Camera lost"
-		if u, err := url.Parse(s.argument); err == nil {
-			which = ": " + (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
-		}
+		what, which = "Camera lost", ": "+s.String()
 	case sourceV4L2:
 		what, which = "Camera lost", ": "+s.argument
 	case sourceFile:

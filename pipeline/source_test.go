@@ -13,9 +13,10 @@ import (
 func TestParseSources(t *testing.T) {
 	for text, want := range map[string]string{
 		"test": "test", "none": "none", "screen": "screen",
-		"launch:videotestsrc ! x264enc":  "launch:videotestsrc ! x264enc",
-		"rtsp://user:secret@camera/path": "rtsp://user:xxxxx@camera/path",
-		"rtsps://camera:322/":            "rtsps://camera:322/",
+		"launch:videotestsrc ! x264enc":                           "launch:videotestsrc ...",
+		"launch:(rtspsrc location=rtsp://user:secret@camera/path": "launch:rtspsrc ...",
+		"rtsp://user:secret@camera/path?password=secret":          "rtsp://camera/path",
+		"rtsps://camera:322/":                                     "rtsps://camera:322/",
 	} {
 		if s, err := ParseVideo(text); err != nil || s.String() != want {
 			t.Errorf("ParseVideo(%q): %q, %v, want %q", text, s, err, want)
@@ -29,7 +30,7 @@ func TestParseSources(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"test": "test", "none": "none", "auto": "auto", "source": "source", "pulse": "pulse", "pulse:monitor": "pulse",
-		"alsa:hw:1,0": "alsa:hw:1,0", "launch:audiotestsrc": "launch:audiotestsrc",
+		"alsa:hw:1,0": "alsa:hw:1,0", "launch:audiotestsrc": "launch:audiotestsrc ...",
 	} {
 		if s, err := ParseAudio(text); err != nil || s.String() != want {
 			t.Errorf("ParseAudio(%q): %q, %v, want %q", text, s, err, want)
