@@ -49,7 +49,12 @@ type program struct {
 // startGstpeer starts gstpeer with an environment of NAME=VALUE beside ours.
 func startGstpeer(t *testing.T, environment []string, args ...string) *program {
 	t.Helper()
-	command := exec.Command(os.Args[0], args...)
+	return startAsGstpeer(t, environment, exec.Command(os.Args[0], args...))
+}
+
+// startAsGstpeer starts a command in which this test binary is gstpeer.
+func startAsGstpeer(t *testing.T, environment []string, command *exec.Cmd) *program {
+	t.Helper()
 	command.Env = append(slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		return strings.HasPrefix(variable, "GSTPEER_")
 	}), asProgram+"=1")

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -103,4 +104,33 @@ func TestSecondSignal(t *testing.T) {
 	if !status.Signaled() || status.Signal() != syscall.SIGTERM {
 		t.Errorf("ended with %v after %s, want the signal", p.Command.ProcessState, time.Since(began))
 	}
+}
+
+// TestNobodyReads: when what reads the texts has ended, recordings are finished
+// before the program ends.
+func TestNobodyReads(t *testing.T) {
+	t.Parallel()
+	relay, recorded := "ws://"+startRelay(t), t.TempDir()
+	args := slices.Concat([]string{"-c", `"$0" "$@" | head -n 1; exit ${PIPESTATUS[0]}`, os.Args[0],
+		"--server", relay, "--name", "cam", "--codecs", "h264", "--record", recorded, "--record-format", "mp4", "--data-stdout"}, small)
+	p := startAsGstpeer(t, nil, exec.Command("bash", args...))
+	p.awaitLog(t, "Streaming to room")
+	talker := startStreamingTo(t, relay, "talker", "--codecs", "h264", "--data-stdin")
+	await(t, "recording", func() bool {
+		files, _ := filepath.Glob(filepath.Join(recorded, "demo-talker-*.mp4"))
+		return len(files) == 1
+	})
+	time.Sleep(3 * time.Second) // of the recording
+	await(t, "end", func() bool {
+		_, err := talker.stdin.Write([]byte("to all\n"))
+		return err != nil || p.hasExited()
+	})
+	if code := p.ExitCode(patience); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	if said := p.stderr.String(); !strings.Contains(said, "gstpeer: --data-stdout: ") {
+		t.Error("it does not say why it has ended")
+	}
+	wantRecordedFrames(t, recorded, "demo-talker-*.mp4", enoughFrames)
+	wantFinished(t, recorded, "demo-talker-*.mp4")
 }

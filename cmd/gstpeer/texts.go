@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"time"
@@ -74,7 +75,7 @@ func (w *textWriter) write(ctx context.Context) error {
 		select {
 		case line := <-w.texts:
 			if err := encoder.Encode(line); err != nil {
-				return err
+				return fmt.Errorf("--data-stdout: %w: whatever reads it has to go on", err)
 			}
 		case <-ctx.Done():
 			return nil

@@ -48,7 +48,8 @@ type Run func(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 func Main(name string, run Run) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	context.AfterFunc(ctx, stop)   // a second signal ends the program at once
+	signal.Ignore(syscall.SIGPIPE) // or nothing could be brought to an end when standard output is read no more
 	return Report(os.Stderr, name, run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
