@@ -3,10 +3,14 @@ package pipeline
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/pion/sdp/v3"
 )
 
 // What may wait of the texts of one remote.
@@ -25,7 +29,22 @@ const (
 	textRetry = 20 * time.Millisecond
 	// textLogInterval is how often the log tells of what arrives.
 	textLogInterval = time.Second
+	// usualLongestText is what a remote takes that does not say (RFC 8841, section 6).
+	usualLongestText = 65536
 )
+
+// longestText is how many bytes the author of a description takes in one text.
+func longestText(d *sdp.SessionDescription) int {
+	for _, media := range d.MediaDescriptions {
+		if text, given := media.Attribute("max-message-size"); given {
+			if n, err := strconv.Atoi(text); err == nil && n > 0 {
+				return n
+			}
+			return math.MaxInt // 0 is any
+		}
+	}
+	return usualLongestText
+}
 
 // SendText sends a text to every remote peer that has opened our data channel.
 // It waits for those that are a little behind.
@@ -72,7 +91,9 @@ func (p *Peer) queueText(ctx context.Context, text string) {
 // sendText hands a text to the channel, or keeps it until that takes some again. A
 // remote that was deaf hears again once it has caught up.
 func (p *Peer) sendText(text string) {
-	if !p.bin.sendText(text) {
+	if len(text) > p.longestText { // it would be lost without a word
+		p.log.Warn("text not sent: it is longer than the remote takes", "bytes", len(text), "at most", p.longestText)
+	} else if !p.bin.sendText(text) {
 		p.unsent, p.retry = &text, time.After(textRetry)
 		return
 	}

@@ -59,6 +59,35 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+// TestLongText: what a remote does not take is said, and what follows arrives.
+func TestLongText(t *testing.T) {
+	var log logged
+	p, board := openTest(t, func(c *Config) { c.Log = log.logger() })
+	const longest = 1000
+	settings := webrtc.SettingEngine{}
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetSCTPMaxMessageSize(longest)
+	r := newRemoteWith(t, settings, board, p, "reads")
+	defer r.close()
+	got := make(chan string, 100)
+	r.pc.OnDataChannel(func(c *webrtc.DataChannel) {
+		c.OnMessage(func(m webrtc.DataChannelMessage) { got <- string(m.Data) })
+	})
+	p.Offer(r.uid)
+	awaitChannel(t, p, r.uid)
+	long := strings.Repeat("x", longest+1)
+	for _, text := range []string{long[1:], long, "short"} {
+		p.SendText(t.Context(), text)
+	}
+	if n := len(await(t, got)); n != longest {
+		t.Errorf("the remote got %d bytes, want %d", n, longest)
+	}
+	if text := await(t, got); text != "short" {
+		t.Errorf("the remote got %.20q, want the short one", text)
+	}
+	log.await(t, "text not sent: it is longer than the remote takes")
+}
+
 // TestManyTexts: a program that writes faster than the network is held up, and
 // nothing is lost or changes its place.
 func TestManyTexts(t *testing.T) {

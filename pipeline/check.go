@@ -15,11 +15,13 @@ const (
 	// graceLimit is the same for a remote whose turn it is to offer anew, which
 	// may come back by itself.
 	graceLimit = 25 * time.Second
+	// gatherLimit is how long the first address of ours may take to be found.
+	gatherLimit = 10 * time.Second
 )
 
 // check notices a remote that has gone without a word: ICE alone takes 50 s.
 func (p *Peer) check() error {
-	if !p.playing && p.relayIsMissing() {
+	if !p.playing && (p.relayIsMissing() || p.isNowhere()) {
 		return p.whyFailed()
 	}
 	if !p.playing || !p.active() {
@@ -96,15 +98,22 @@ func (t *candidateTypes) add(candidate string) {
 // errDTLS is for a remote that is reached, but that no keys were agreed on with.
 var errDTLS = fmt.Errorf("%w: DTLS failed: the remote is reached, but encryption is not agreed on with it", ErrConnectionFailed)
 
+// errClosed is for a remote that ends the connection in order.
+var errClosed = fmt.Errorf("%w: the remote closed it", ErrConnectionFailed)
+
 // whyFailed says in one line why there is no connection, as far as it can be
 // known.
 func (p *Peer) whyFailed() error {
 	why := ""
 	switch {
+	case p.playing && p.state == stateClosed:
+		return errClosed
 	case p.playing:
 		why = "the remote is not reached any more"
 	case p.iceConnected.Load():
 		return errDTLS
+	case p.isNowhere():
+		why = p.pipeline.config.Network.whyNowhere()
 	case p.turnGaveNothing():
 		why = "TURN refused: no TURN server gave us an address: its credentials are wrong, or it is not reached (gstpeer doctor tells)"
 	case p.candidates == 0:
@@ -124,6 +133,13 @@ func (p *Peer) whyFailed() error {
 // turnGaveNothing says whether there are TURN servers of ours and none of them
 // does what it is for.
 func (p *Peer) turnGaveNothing() bool { return p.turnServers > 0 && p.gathered.relay == 0 }
+
+// isNowhere says whether there is no address that we can be reached at. Those of
+// this machine are known at once, and libnice does not say that there is none.
+func (p *Peer) isNowhere() bool {
+	return !p.described.IsZero() && time.Since(p.described) > gatherLimit &&
+		!p.pipeline.config.Network.RelayOnly && p.gathered == candidateTypes{}
+}
 
 // relayIsMissing says whether there can be no connection for want of a relay.
 func (p *Peer) relayIsMissing() bool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,21 @@ func (l *logged) String() string {
 }
 
 func (l *logged) count(text string) int { return strings.Count(l.String(), text) }
+
+// await waits for a line with all these texts.
+func (l *logged) await(t testing.TB, texts ...string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for line := range strings.Lines(l.String()) {
+			if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("no line with %q after 20 s:\n%s", texts, l)
+		}
+	}
+}
 
 func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 

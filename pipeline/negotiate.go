@@ -68,6 +68,7 @@ func (p *Peer) tell(d signalling.Description) error {
 	if err != nil {
 		return err
 	}
+	p.described = time.Now()
 	return p.signaller.SendDescription(ctx, p.uid, signalling.Description{Type: d.Type, SDP: text})
 }
 
@@ -192,7 +193,7 @@ func (p *Peer) setRemote(r remoteDescription, earlier *sdp.SessionDescription) e
 	if err := p.bin.setRemote(ctx, signalling.Description{Type: r.kind, SDP: text}); err != nil {
 		return err
 	}
-	p.ufrag, p.remote = r.ufrag, r.parsed
+	p.ufrag, p.remote, p.longestText = r.ufrag, r.parsed, longestText(r.parsed)
 	for _, c := range r.candidates {
 		if err := p.addCandidate(c); err != nil {
 			return err
@@ -340,7 +341,12 @@ func (p *Peer) sendCandidate(c signalling.Candidate) error {
 		c.SDPMLineIndex = uint16(max(0, slices.IndexFunc(p.mlines, func(m *mline) bool { return !m.rejected })))
 	}
 	p.gathered.add(c.Candidate)
-	return p.signaller.SendCandidate(p.ctx, p.uid, c)
+	err := p.signaller.SendCandidate(p.ctx, p.uid, c)
+	if err != nil && p.playing { // then it does without
+		p.log.Debug("candidate not sent", "error", err)
+		return nil
+	}
+	return err
 }
 
 // addCandidate hands a candidate of the remote to ICE, unless it has done so:

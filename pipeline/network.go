@@ -35,6 +35,14 @@ func (n Network) latency() time.Duration {
 	return n.Latency
 }
 
+// whyNowhere says what is the matter when no address was found.
+func (n Network) whyNowhere() string {
+	if n.MaxPort > 0 {
+		return fmt.Sprintf("no UDP port from %d to %d is free here, or there is no network: each peer takes one (--udp-ports)", n.MinPort, n.MaxPort)
+	}
+	return "this machine has no network address"
+}
+
 // tellCandidates leaves those candidates in a description of ours that a remote may
 // know.
 func (n Network) tellCandidates(media *sdp.MediaDescription) {

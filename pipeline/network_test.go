@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -59,5 +60,27 @@ func TestToldCandidates(t *testing.T) {
 				t.Errorf("in a description %q, want %q", described, c.want)
 			}
 		})
+	}
+}
+
+// TestNoPortIsFree: a peer that finds no UDP port in its range says so, before the
+// time for a connection is up.
+func TestNoPortIsFree(t *testing.T) {
+	taken, err := net.ListenUDP("udp", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	port := taken.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	ended := firstEnd{reason: make(chan error, 1)}
+	p, board := openTest(t, func(c *Config) {
+		c.Observer = ended
+		c.Network.MinPort, c.Network.MaxPort = port, port
+	})
+	r := newRemote(t, board, p, "viewer")
+	defer r.close()
+	p.Offer(r.uid)
+	if reason := await(t, ended.reason).Error(); !strings.Contains(reason, "--udp-ports") || strings.Contains(reason, "after") {
+		t.Errorf("got %q, want that no UDP port is free, before the time is up", reason)
 	}
 }

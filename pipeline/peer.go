@@ -98,8 +98,9 @@ type Peer struct {
 	remote                 *sdp.SessionDescription // the last that webrtcbin was told
 	mlines                 []*mline
 	state                  connectionState
-	turnServers            int  // of ours
-	iceGathered            bool // every address of ours is known
+	turnServers            int       // of ours
+	described              time.Time // when the remote was told our description
+	iceGathered            bool      // every address of ours is known
 	negotiated             bool
 	playing                bool
 	candidates             int
@@ -111,6 +112,7 @@ type Peer struct {
 	receivers              []receiver
 	sent                   uint64  // packets, at the last check
 	unsent                 *string // the text that the channel did not take yet
+	longestText            int     // that the remote takes, in bytes
 	sentTexts              int
 	heardTexts, heardBytes int // since textLogged
 	textLogged             time.Time
@@ -429,8 +431,12 @@ func (p *Peer) onReception(ssrc uint32, r reception) { p.receptions.note(ssrc, r
 
 func (p *Peer) onError(element string, err error) {
 	reason := ErrConnectionFailed
-	if strings.HasPrefix(element, "dtls") && !p.played.Load() { // such as an alert of a remote that refuses our certificate
+	dtls := strings.HasPrefix(element, "dtls")
+	switch played := p.played.Load(); {
+	case dtls && !played: // such as an alert of a remote that refuses our certificate
 		reason = errDTLS
+	case dtls || strings.HasPrefix(element, "sctp"):
+		reason = errClosed
 	}
 	p.end(fmt.Errorf("%w: %s: %w", reason, element, err))
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gstpeer/gstpeer/signalling"
 )
 
 // newIdlePeer makes a peer that nothing runs for.
@@ -37,6 +39,39 @@ func TestErrorOfDTLS(t *testing.T) {
 		p.onError("dtlsdec", errors.New("closed"))
 		if err := context.Cause(p.ctx); errors.Is(err, errDTLS) == played || !errors.Is(err, ErrConnectionFailed) {
 			t.Errorf("played %t: ended with %v", played, err)
+		}
+	}
+}
+
+// TestClosedByRemote: what fails below a connection that was there is that the remote
+// has closed it.
+func TestClosedByRemote(t *testing.T) {
+	for element, want := range map[string]bool{"sctpenc": true, "dtlssrtpenc": true, "nicesink": false} {
+		p := newIdlePeer(t)
+		p.played.Store(true)
+		p.onError(element, errors.New("could not write"))
+		if err := context.Cause(p.ctx); errors.Is(err, errClosed) != want || !errors.Is(err, ErrConnectionFailed) {
+			t.Errorf("%s: ended with %v", element, err)
+		}
+	}
+}
+
+// noRelay is a Signaller whose relay is away.
+type noRelay struct{ Signaller }
+
+func (noRelay) SendCandidate(context.Context, string, signalling.Candidate) error {
+	return signalling.ErrNoCall
+}
+
+// TestCandidateWithoutRelay: one that cannot be sent ends no connection that is
+// there.
+func TestCandidateWithoutRelay(t *testing.T) {
+	for _, playing := range []bool{false, true} {
+		p := newIdlePeer(t)
+		p.signaller, p.playing = noRelay{}, playing
+		err := p.sendCandidate(signalling.Candidate{Candidate: "candidate:1 1 UDP 1 192.0.2.1 9 typ host"})
+		if (err == nil) != playing {
+			t.Errorf("playing %t: got %v", playing, err)
 		}
 	}
 }
