@@ -263,6 +263,7 @@ webrtc_peer_free (WebrtcPeer * peer)
   }
   g_clear_object (&peer->channel);
   gst_object_unref (peer->pipeline);
+  free_channels (peer->owner);
   owner_unref (peer->owner);
   g_free (peer);
 }

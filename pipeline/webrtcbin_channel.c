@@ -16,25 +16,35 @@ on_open (GObject * channel, gpointer owner)
   goChannelOpen (((Owner *) owner)->handle);
 }
 
-/* Told of every channel before anything happens on it. */
+/* Told of every channel before anything happens on it. When a remote closes one,
+ * 1.22 frees it under the thread that still sends on it: it is held here. */
 static void
 on_prepare_channel (GstElement * webrtcbin, GObject * channel, gboolean ours,
     gpointer data)
 {
   Owner *owner = data;
-  gboolean too_many = FALSE;
+  gboolean too_many;
 
-  if (ours) {
+  g_mutex_lock (&owner->lock);
+  if (!owner->stopping)
+    owner->channels = g_slist_prepend (owner->channels, g_object_ref (channel));
+  if (!ours)
+    owner->n_channels++;
+  too_many = owner->n_channels > MAX_REMOTE_CHANNELS;
+  g_mutex_unlock (&owner->lock);
+  if (ours)
     connect_signal (owner, channel, "on-open", G_CALLBACK (on_open));
-  } else {
-    g_mutex_lock (&owner->lock);
-    too_many = ++owner->n_channels > MAX_REMOTE_CHANNELS;
-    g_mutex_unlock (&owner->lock);
-  }
   connect_signal (owner, channel, "on-message-string", G_CALLBACK (on_text));
   if (too_many)
     goPeerError (owner->handle, (char *) "data channel",
         (char *) "the remote opens too many");
+}
+
+/* To be called after the last thread has ended. */
+void
+free_channels (Owner * owner)
+{
+  g_slist_free_full (g_steal_pointer (&owner->channels), g_object_unref);
 }
 
 void

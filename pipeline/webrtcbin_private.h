@@ -30,6 +30,7 @@ typedef struct
   guint32 ssrcs[MAX_SSRCS];
   guint n_ssrcs;
   guint n_channels;             /* that the remote has opened; a closed one keeps its thread (1.22) */
+  GSList *channels;             /* all of them, until no thread is left */
 } Owner;
 
 struct WebrtcPeer
@@ -49,4 +50,5 @@ void connect_signal (Owner * owner, gpointer object, const char *signal,
 void watch_received_media (Owner * owner, GstElement * webrtcbin);
 void watch_channels (Owner * owner, GstElement * webrtcbin);
 void interrupt_channels (GstElement * webrtcbin);
+void free_channels (Owner * owner);
 char *stats_to_text (const GstStructure * stats);
