@@ -48,6 +48,8 @@ func (f *flags) checkPeering() error {
 		return errors.New("--send-only and --receive-only exclude each other")
 	case f.SendOnly && (f.Record != "" || f.Play || len(f.Sink) > 0):
 		return errors.New("--record, --play and --sink want what --send-only declines")
+	case f.ReceiveOnly && f.ExitOnSourceLoss:
+		return errors.New("--receive-only opens no source that --exit-on-source-loss could tell of: leave one of them out")
 	case f.RecordSplit != 0 && f.RecordSplit < time.Second:
 		return fmt.Errorf("--record-split wants 1s or more, got %s", f.RecordSplit)
 	case f.Record == "" && (f.RecordSplit != 0 || f.RecordFormat != "mkv"):

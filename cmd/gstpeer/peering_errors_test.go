@@ -29,6 +29,7 @@ func TestPeeringUsageErrors(t *testing.T) {
 		{args: []string{"--send-only", "--receive-only"}, says: `--send-only and --receive-only exclude each other`},
 		{args: []string{"--send-only", "--record", t.TempDir()}, says: `--record, --play and --sink want what --send-only declines`},
 		{args: []string{"--send-only", "--play"}, says: `--record, --play and --sink want what --send-only declines`},
+		{args: []string{"--receive-only", "--exit-on-source-loss"}, says: `--receive-only opens no source that --exit-on-source-loss could tell of: leave one of them out`},
 		{args: []string{"--receive-only", "--video", "screen"}, says: `--receive-only opens no source: leave --video and --audio out`},
 		{args: []string{"--record", t.TempDir(), "--record-split", "10ms"}, says: `--record-split wants 1s or more, got 10ms`},
 		{args: []string{"--record", t.TempDir(), "--record-split=-1m"}, says: `--record-split wants 1s or more, got -1m0s`},
