@@ -70,7 +70,8 @@ func (c *conn) readLoop() error {
 	reader := &frameReader{
 		socket:  c.socket,
 		pace:    c.pace,
-		limit:   min(maxHelloBytes, c.limits.MaxMessageBytes),
+		limit:   c.limits.MaxMessageBytes,
+		forget:  maxHelloBytes,
 		control: c.handleControl,
 		memory:  c.out.receive,
 	}
@@ -85,7 +86,7 @@ func (c *conn) readLoop() error {
 		case !c.hello:
 			c.handleHello(f)
 			if c.hello {
-				reader.limit = c.limits.MaxMessageBytes
+				reader.forget = 0
 			}
 		default:
 			c.handle(f)

@@ -24,6 +24,7 @@ type frameReader struct {
 	socket  *socket
 	pace    *pace                                // what the peer may send
 	limit   int                                  // of a message, in bytes
+	forget  int                                  // what comes of a message after so many bytes; 0 for nothing
 	control func(kind int, payload []byte) error // gets pings and pongs
 	memory  func(more int) bool                  // takes some for a long message, or gives it back
 
@@ -56,12 +57,13 @@ func (r *frameReader) next() (frame, error) {
 
 func (r *frameReader) message() (frame, error) {
 	var f frame
+	length := 0
 	for begun := false; ; begun = true {
 		h, err := r.nextOfMessage(begun)
 		switch {
 		case err != nil:
 			return f, err
-		case h.length > r.limit-len(f.payload):
+		case h.length > r.limit-length:
 			return f, websocket.ErrReadLimit
 		case !begun:
 			f.kind = h.kind
@@ -70,10 +72,27 @@ func (r *frameReader) message() (frame, error) {
 		if err := r.pace.spendBytes(frameOverhead + h.length); err != nil {
 			return f, err
 		}
+		length += h.length
 		if f.payload, err = r.payload(f.payload, h); err != nil || h.final {
+			if len(f.payload) < length {
+				f.payload = wholeRunes(f.payload)
+			}
 			return f, err
 		}
 	}
+}
+
+// wholeRunes leaves out a last character that is not all there.
+func wholeRunes(b []byte) []byte {
+	for i := len(b) - 1; i >= max(0, len(b)-utf8.UTFMax); i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return b[:i]
+			}
+			break
+		}
+	}
+	return b
 }
 
 // nextOfMessage reads the header of a message's next frame, and control frames
@@ -182,27 +201,35 @@ func (r *frameReader) take(b []byte) ([]byte, error) {
 // payload appends the payload of a frame.
 func (r *frameReader) payload(b []byte, h frameHeader) ([]byte, error) {
 	whole := len(b) + h.length
+	if !h.final {
+		whole = r.limit
+	}
 	for have := 0; have < h.length; {
 		unread, err := r.peek()
 		if err != nil {
 			return b, err
 		}
 		n := min(len(unread), h.length-have)
-		if len(b)+n > cap(b) {
-			if b, err = r.grow(b, len(b)+n, whole); err != nil {
+		kept := n
+		if r.forget > 0 {
+			kept = min(n, max(0, r.forget-len(b)))
+		}
+		if len(b)+kept > cap(b) {
+			if b, err = r.grow(b, len(b)+kept, whole); err != nil {
 				return b, err
 			}
 		}
-		b = append(b, unread[:n]...)
-		unmask(b[len(b)-n:], h.mask, have)
+		b = append(b, unread[:kept]...)
+		unmask(b[len(b)-kept:], h.mask, have)
 		r.socket.skip(n)
 		have += n
 	}
 	return b, nil
 }
 
-// grow makes room in b for so many bytes, and for no more than the whole. What is
-// short needs no leave: many a message would have to ask for it.
+// grow makes room in b for so many bytes, and for twice as many as there were if the
+// whole may have them: each growth copies them. What is short needs no leave: many a
+// message would have to ask for it.
 func (r *frameReader) grow(b []byte, need, whole int) ([]byte, error) {
 	size := max(need, min(2*cap(b), whole))
 	if size > len(messageBuffer{}) {

@@ -190,6 +190,17 @@ func TestUnmask(t *testing.T) {
 func TestLongMessageTakesMemory(t *testing.T) {
 	const length = 1 << 20
 	whole := append([]byte("\x82\xff\x00\x00\x00\x00\x00\x10\x00\x00\x00\x00\x00\x00"), make([]byte, length)...)
+	var parts []byte
+	for i := range length / 256 {
+		first := byte(0)
+		switch i {
+		case 0:
+			first = 0x02
+		case length/256 - 1:
+			first = 0x80
+		}
+		parts = append(append(parts, first, 0xfe, 1, 0, 0, 0, 0, 0), make([]byte, 256)...)
+	}
 	short := append([]byte("\x82\xfe\x08\x00\x00\x00\x00\x00"), make([]byte, 2<<10)...)
 	for _, c := range []struct {
 		wire     []byte
@@ -200,17 +211,19 @@ func TestLongMessageTakesMemory(t *testing.T) {
 	}{
 		{short, 0, 0, nil, 2 << 10},
 		{whole, length, length, nil, length},
+		{parts, length, length, nil, length},
 		{whole, length - 1, length - 1, errMemory, 0},
 		{whole[:100_000], length, 200_000, io.ErrUnexpectedEOF, 0},
 	} {
 		r := &recording{rest: c.wire, step: 1000}
-		taken, most := 0, 0
+		taken, most, growths := 0, 0, 0
 		reader := &frameReader{socket: newSocket(r, r), limit: length, memory: func(more int) bool {
 			if taken+more > c.there {
 				return false
 			}
 			taken += more
 			most = max(most, taken)
+			growths++
 			return true
 		}}
 		f, err := reader.next()
@@ -224,6 +237,20 @@ func TestLongMessageTakesMemory(t *testing.T) {
 		if taken != 0 || most > c.most {
 			t.Errorf("%d bytes are still taken, %d were at most; want 0 and up to %d", taken, most, c.most)
 		}
+		if growths > 20 { // each copies all
+			t.Errorf("it grew %d times", growths)
+		}
+	}
+}
+
+// TestForget: of a long message what comes first is kept, in whole characters.
+func TestForget(t *testing.T) {
+	text := strings.Repeat("ä", 1000)
+	r := &recording{rest: append([]byte("\x81\xfe\x07\xd0\x00\x00\x00\x00"), text...), step: 70}
+	reader := &frameReader{socket: newSocket(r, r), limit: 2000, forget: 101, memory: plenty}
+	f, err := reader.next()
+	if err != nil || string(f.payload) != text[:100] || cap(f.payload) > len(messageBuffer{}) {
+		t.Errorf("got %q with room for %d bytes, %v; want the first 50 characters", f.payload, cap(f.payload), err)
 	}
 }
 

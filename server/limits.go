@@ -32,8 +32,8 @@ const (
 	RecommendedBytesPerSecond        = 256 << 10
 )
 
-// maxHelloBytes bounds a message before HELLO, and HELLO itself with more than the
-// longest uid: who has not said that yet need not be known to anybody.
+// maxHelloBytes are kept of a first message: more than HELLO has with the longest uid.
+// Who has not said that yet may be anybody.
 const maxHelloBytes = 2 * signalling.MaxID
 
 // rateBurst is how much of the allowance a peer may save up by being silent.
@@ -59,8 +59,7 @@ type Limits struct {
 	MaxRoomPeers int
 
 	// MaxMessageBytes bounds a message of a peer, which is closed with 1009
-	// "message too big" beyond it. The default is signalling.MaxMessage. A first
-	// message, which is to be HELLO, has 2 KiB at most.
+	// "message too big" beyond it. The default is signalling.MaxMessage.
 	MaxMessageBytes int
 
 	// QueuedMessages and QueuedBytes bound what waits for a peer that reads

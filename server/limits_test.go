@@ -176,25 +176,29 @@ func TestMaxMessageBytes(t *testing.T) {
 	r.wantRefused(t, server.RefusedMessageBytes, 1)
 }
 
-// TestFirstMessageIsShort: before HELLO nobody can have the relay keep much.
-func TestFirstMessageIsShort(t *testing.T) {
+// TestLongFirstMessage: one that is no HELLO, or has no uid, is answered as such,
+// whatever its size.
+func TestLongFirstMessage(t *testing.T) {
 	r := startLimited(t, server.Limits{})
+	for _, test := range []struct {
+		says, reason string
+	}{
+		{"HELLO " + strings.Repeat("ä", 100_000), "invalid peer uid"},
+		{"HELLX " + strings.Repeat("ä", 100_001), "invalid protocol"},
+		{strings.Repeat("x", 1<<20), "invalid protocol"},
+	} {
+		c := r.dial(t, "/")
+		c.send(test.says)
+		c.want("ERROR " + test.reason)
+		c.wantClose(websocket.CloseProtocolError, test.reason)
+	}
 	c := r.dial(t, "/")
-	c.send("HELLO " + strings.Repeat(" ", 1<<10-len("HELLO ")) + strings.Repeat("x", 1<<10))
-	c.want("HELLO")
-	c.send(strings.Repeat("x", 1<<20))
-	c.wantError()
-
-	c = r.dial(t, "/")
-	c.sendRaw(maskedFrame(0x81, make([]byte, 2<<10+1))[:10]) // what is announced is enough
+	c.send(strings.Repeat("x", 1<<20+1))
 	c.wantClose(websocket.CloseMessageTooBig, "message too big")
-	r.wantRefused(t, server.RefusedMessageBytes, 1)
-
-	c = r.dial(t, "/")
-	c.sendRaw(maskedFrame(0x01, make([]byte, 2<<10)))
-	c.sendRaw(maskedFrame(0x80, []byte("x")))
-	c.wantClose(websocket.CloseMessageTooBig, "message too big")
-	r.wantRefused(t, server.RefusedMessageBytes, 2)
+	eventually(t, "each is counted", func() bool {
+		n := r.server.Refusals()
+		return n[server.RefusedUID] == 1 && n[server.RefusedProtocol] == 2 && n[server.RefusedMessageBytes] == 1
+	})
 }
 
 // TestUnfinishedMessages: they have no more memory together than there is for all.

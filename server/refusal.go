@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -25,7 +26,13 @@ func (r refusal) Error() string { return r.words }
 func (r refusal) LogValue() slog.Value { return slog.StringValue(r.reason) }
 
 func refuse(format string, args ...any) error {
-	return refusal{fmt.Sprintf(format, args...), strings.ReplaceAll(format, "%s", "…")}
+	told := slices.Clone(args)
+	for i, arg := range told {
+		if _, text := arg.(string); text {
+			told[i] = "…"
+		}
+	}
+	return refusal{fmt.Sprintf(format, args...), fmt.Sprintf(format, told...)}
 }
 
 // quotable cuts what came in the place of an id to the length of one.
@@ -70,7 +77,7 @@ const (
 	RefusedHello        Refused = "time_to_hello"           // Limits.TimeToHello
 	RefusedUID          Refused = "uid"                     // invalid, or taken
 	RefusedProtocol     Refused = "protocol"                // not WebSocket, not UTF-8, or no HELLO at first
-	RefusedMessageBytes Refused = "message_bytes"           // Limits.MaxMessageBytes, more than HELLO needs, or what the relay would have to send beyond it
+	RefusedMessageBytes Refused = "message_bytes"           // Limits.MaxMessageBytes, or what the relay would have to send beyond it
 	RefusedMessageRate  Refused = "message_rate"            // Limits.MessagesPerSecond
 	RefusedByteRate     Refused = "byte_rate"               // Limits.BytesPerSecond
 	RefusedQueue        Refused = "queue"                   // Limits.QueuedMessages, QueuedBytes or QueuedBytesInAll
