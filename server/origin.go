@@ -30,10 +30,10 @@ func parseOrigins(patterns []string) (origins, error) {
 }
 
 // parseOrigin takes no pattern that allows more than it seems to, such as
-// https://*example.org, nor one that no page is ever of.
+// https://*example.org. Apps and extensions have schemes of their own.
 func parseOrigin(pattern string) (originPattern, error) {
 	u, err := url.Parse(pattern)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || pattern != u.Scheme+"://"+u.Host {
+	if err != nil || u.Scheme == "" || pattern != u.Scheme+"://"+u.Host {
 		return originPattern{}, errOrigin(pattern)
 	}
 	domain, below := strings.CutPrefix(u.Hostname(), "*.")
@@ -44,7 +44,7 @@ func parseOrigin(pattern string) (originPattern, error) {
 }
 
 func errOrigin(pattern string) error {
-	return fmt.Errorf("want https://host, https://host:port or https://*.domain, or the same with http, got %q", pattern)
+	return fmt.Errorf("want https://host, https://host:port or https://*.domain, or the same with another scheme, got %q", pattern)
 }
 
 // CheckOrigin tells what is wrong with one of Config.AllowedOrigins, if anything.

@@ -33,6 +33,7 @@ func TestAllowedOrigins(t *testing.T) {
 		{[]string{"https://*.app.example:8443"}, "https://a.app.example", false},
 		{[]string{"http://[2001:db8::1]:8443"}, "http://[2001:db8::1]:8443", true},
 		{[]string{"https://a.example", "https://b.example"}, "https://b.example", true},
+		{[]string{"capacitor://localhost"}, "capacitor://localhost", true}, // an app
 	} {
 		allowed, err := parseOrigins(c.patterns)
 		if err != nil {
@@ -66,7 +67,7 @@ func TestAllowedOrigins(t *testing.T) {
 		}
 	}
 	for _, pattern := range []string{"", "*", "app.example", "https://app.example/", "https://app.example/path", "https://",
-		"https://:443", "https://app.example:", "https://app.example:port", "https://me@app.example", "ftp://app.example", "//app.example",
+		"https://:443", "https://app.example:", "https://app.example:port", "https://me@app.example", "//app.example",
 		"https://*", "https://*:8443", "https://*.", "https://*.:8443", "https://*..example", "https://*app.example", "https://app.*",
 		"https://a.*.example", "https://*.*.example", "https://**.example"} {
 		if _, err := parseOrigins([]string{pattern}); !errors.Is(err, ErrConfig) {

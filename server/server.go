@@ -64,8 +64,8 @@ type Config struct {
 
 	// AllowedOrigins are the pages that browsers may reach the relay from, each as
 	// https://host, https://host:port or https://*.domain, which is all names below
-	// the domain, or the same with http. The relay's own page may too where it is
-	// loaded by an IP address or as localhost; by another name it has to be among
+	// the domain, or the same with another scheme. The relay's own page may too where
+	// it is loaded by an IP address or as localhost; by another name it has to be among
 	// these, since a name may be anybody's that leads here. Without any, all pages may.
 	AllowedOrigins []string
 
