@@ -239,7 +239,7 @@ func TestTalkBesideDeaf(t *testing.T) {
 		rounds = 6
 	)
 	r := startProgram(t, load.ProgramRelay, self(load.ProgramRelay))
-	delayed := 0
+	delayed, dropped := 0, 0
 	for round := range rounds {
 		calm, err := load.Talk{Duration: time.Second}.Measure(t.Context(), r)
 		if err != nil {
@@ -252,6 +252,7 @@ func TestTalkBesideDeaf(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Logf("max %v beside one who does not read, who was dropped %d times; the machine makes late by up to %v", deaf.Max, deaf.Dropped, late)
+		dropped += deaf.Dropped
 		switch {
 		case deaf.Dropped == 0 || late > busy:
 		case deaf.Max < late+longer:
@@ -259,6 +260,9 @@ func TestTalkBesideDeaf(t *testing.T) {
 		default:
 			delayed++
 		}
+	}
+	if dropped == 0 {
+		t.Fatal("the relay has dropped nobody who does not read")
 	}
 	if delayed < rounds/2 {
 		t.Skip("this machine is too busy to tell")
