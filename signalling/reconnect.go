@@ -89,6 +89,7 @@ func (c *Client) sayAway(lost error) {
 // refuses it may last until somebody does something about it, who has to know.
 func (c *Client) noteFailure(failure string, err error) {
 	if !isRefusal(err) {
+		c.retry.refusedSince = time.Time{}
 		c.log.Info(failure, "error", err)
 		return
 	}
