@@ -215,6 +215,57 @@ func TestRelayIsFull(t *testing.T) {
 	}
 }
 
+// TestRoomIsFullAfterwards has others be faster when the relay comes back: what the
+// page shows goes on, and it waits for a place.
+func TestRoomIsFullAfterwards(t *testing.T) {
+	t.Parallel()
+	r := startRelay(t)
+	camera := newPictureAndTone(t, "camera", "lab")
+	camera.join(r)
+	b := openPage(t, r.page("lab"))
+	b.awaitLive("camera")
+	ssrc := b.AwaitFrames("camera", 25).SSRC
+	r.config.Limits.MaxRooms = 1
+	for {
+		r.stop()
+		b.awaitRelay("lost")
+		r.start()
+		if joins(t, r, "other") {
+			break
+		}
+	}
+	b.awaitText("#summary", "The relay says: too many rooms, join one that exists or try again later. Trying again…")
+	if got := b.AwaitFrames("camera", 25).SSRC; got != ssrc {
+		t.Errorf("the picture has SSRC %d, want that from before: %d", got, ssrc)
+	}
+	r.stop()
+	r.config.Limits.MaxRooms = 0
+	r.start()
+	b.awaitRelay("joined")
+}
+
+// joins has somebody be in a room until the test ends, and tells whether the relay
+// lets it.
+func joins(t *testing.T, r *relay, room string) bool {
+	t.Helper()
+	socket, response, err := websocket.DefaultDialer.Dial(r.webSocket(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	t.Cleanup(func() { socket.Close() })
+	var answer []byte
+	for _, command := range []string{"HELLO somebody", "ROOM " + room} {
+		if err := socket.WriteMessage(websocket.TextMessage, []byte(command)); err != nil {
+			t.Fatal(err)
+		}
+		if _, answer, err = socket.ReadMessage(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return strings.HasPrefix(string(answer), "ROOM_OK")
+}
+
 // fill has the relay serve that many until the test ends, or until the last one,
 // which it gives, is closed.
 func fill(t *testing.T, r *relay, connections int) (last *websocket.Conn) {
