@@ -171,6 +171,13 @@ func (p *Pipeline) Flows(uid string) bool {
 	return peer != nil && peer.flows.Load()
 }
 
+// Hears says whether media flows, and something of the remote has come that shortly
+// ago.
+func (p *Pipeline) Hears(uid string, ago time.Duration) bool {
+	peer := p.peer(uid)
+	return peer != nil && peer.flows.Load() && time.Since(time.UnixMilli(peer.heard.Load())) < ago
+}
+
 // Has says whether there is a connection to a remote, or an attempt at one.
 func (p *Pipeline) Has(uid string) bool { return p.peer(uid) != nil }
 

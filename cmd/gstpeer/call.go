@@ -28,6 +28,10 @@ const (
 // for an offer.
 const offerPatience = 30 * time.Second
 
+// freshMedia is how long ago the last of a remote's media may have come for it to be
+// there for sure. Whoever has lost the call's media offers anew later than that.
+const freshMedia = 5 * time.Second
+
 // errNoOffer ends a call in which that is in vain.
 var errNoOffer = fmt.Errorf("no offer came within %s", offerPatience)
 
@@ -53,6 +57,7 @@ type calls struct {
 	on        bool        // there is a call
 	failed    error       // why its media has ended; nil as long as it has not
 	detached  bool        // the relay has lost the session, and media goes on
+	greeted   bool        // somebody has called, and has not negotiated yet
 	patience  *time.Timer // until there has to be an offer
 	recall    *time.Timer // until the next attempt to have the session back
 	wait      time.Duration
@@ -200,14 +205,16 @@ func (c *calls) handle(ctx context.Context, r received) (over bool, err error) {
 func (c *calls) message(ctx context.Context, text string) error {
 	n, err := signalling.ParseNegotiation(text)
 	switch {
-	case err != nil && !c.on:
-		c.log.Warn("caller refused: it does not begin with an offer or OFFER_REQUEST", "error", err)
+	case c.detached && c.media.Hears(c.remote, freshMedia) && !c.isOfCall(n):
+		c.log.Warn("caller refused: media of the call before still flows", "peer", c.remote)
 		return c.hangUp(ctx)
 	case err != nil:
 		c.log.Warn("message ignored", "peer", c.remote, "error", err)
+		if !c.on && !c.greeted {
+			c.greeted = true
+			c.patience.Reset(offerPatience)
+		}
 		return nil
-	case c.detached && c.media.Flows(c.remote):
-		return c.messageWhileDetached(ctx, n)
 	}
 	c.detached = false
 	if !c.on {
@@ -220,19 +227,10 @@ func (c *calls) message(ctx context.Context, text string) error {
 	return nil
 }
 
-// messageWhileDetached takes what is said in a session that is not known to be the
-// call's: the relay does not tell who called. An offer of the RTCPeerConnection
-// that there is shows it; another one would end media that flows.
-func (c *calls) messageWhileDetached(ctx context.Context, n signalling.Negotiation) error {
-	switch {
-	case n.OfferRequest, n.Description != nil && n.Description.Type == signalling.Offer && !c.media.Knows(c.remote, *n.Description):
-		c.log.Warn("caller refused: media of the call before still flows", "peer", c.remote)
-		return c.hangUp(ctx)
-	case n.Description != nil:
-		c.detached = false
-		c.negotiate(n)
-	}
-	return nil
+// isOfCall tells whether the other peer of the call says that: the relay does not
+// tell who called, but the RTCPeerConnection that there is shows it.
+func (c *calls) isOfCall(n signalling.Negotiation) bool {
+	return n.Description != nil && c.media.Knows(c.remote, *n.Description)
 }
 
 func (c *calls) negotiate(n signalling.Negotiation) {
@@ -249,7 +247,11 @@ func (c *calls) negotiate(n signalling.Negotiation) {
 // offerDue ends a call in which nobody has offered: the next caller finds the
 // line busy as long as it lasts.
 func (c *calls) offerDue(ctx context.Context) (over bool, err error) {
-	if !c.on || c.media.Has(c.remote) {
+	switch {
+	case !c.on:
+		c.log.Warn("caller refused: " + errNoOffer.Error())
+		return false, c.hangUp(ctx)
+	case c.media.Has(c.remote):
 		return false, nil
 	}
 	return c.mediaEnded(ctx, mediaEnd{c.remote, errNoOffer})
@@ -277,12 +279,14 @@ func (c *calls) nextCaller() string {
 // sessionEnded ends the call, unless only the session was lost and media flows:
 // it does not need the relay.
 func (c *calls) sessionEnded(cause error) (over bool, err error) {
-	gaveUp := errors.Is(cause, signalling.ErrHungUp) // an attempt to have it back
-	lost := gaveUp || errors.Is(cause, signalling.ErrDisconnected)
+	gaveUp := errors.Is(cause, signalling.ErrHungUp) // an attempt to have it back, or another caller
+	lost := gaveUp || c.detached || errors.Is(cause, signalling.ErrDisconnected)
 	if !lost || c.failed != nil || !c.media.Flows(c.remote) {
 		return c.end(cause)
 	}
-	if !gaveUp {
+	if c.detached {
+		c.log.Debug("whoever called has gone")
+	} else {
 		c.log.Warn("the relay has lost the session, media goes on")
 		c.detached = true
 	}
@@ -297,6 +301,8 @@ func (c *calls) sessionEnded(cause error) (over bool, err error) {
 func (c *calls) end(cause error) (over bool, err error) {
 	if !c.on {
 		c.log.Info("a caller is gone before there was a call", "reason", cause)
+		c.greeted = false
+		c.patience.Stop()
 		return false, nil
 	}
 	c.recall.Stop()
@@ -307,7 +313,7 @@ func (c *calls) end(cause error) (over bool, err error) {
 	c.log.Info("call ended", "peer", c.remote, "reason", cause)
 	c.media.Remove(c.remote)
 	failed := c.failed
-	c.on, c.failed, c.detached = false, nil, false
+	c.on, c.failed, c.detached, c.greeted = false, nil, false, false
 	if c.ours || c.once {
 		return true, failed
 	}

@@ -33,20 +33,26 @@ func callSaying(t *testing.T, relay, uid, text string) *signalling.Client {
 	return client
 }
 
-// TestAnswerWithoutOffer: a caller that names an address and nothing more does not
-// keep the others out for ever.
+// TestAnswerWithoutOffer: a caller that does not come to an offer does not keep the
+// others out for ever.
 func TestAnswerWithoutOffer(t *testing.T) {
-	t.Parallel()
-	relay := "ws://" + startRelay(t)
-	callee := startAnswering(t, relay)
-	bad := callSaying(t, relay, "bad", `{"ice":{"candidate":"candidate:1 1 UDP 1 127.0.0.1 9 typ host","sdpMLineIndex":0}}`)
-	if cause := awaitCallEnd(t, bad); !errors.Is(cause, signalling.ErrPeerLeft) {
-		t.Errorf("the call ended: %v, want that the callee hung up", cause)
+	for name, says := range map[string]string{
+		"address":  `{"ice":{"candidate":"candidate:1 1 UDP 1 127.0.0.1 9 typ host","sdpMLineIndex":0}}`,
+		"nonsense": `{"hello":"there"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			relay := "ws://" + startRelay(t)
+			callee := startAnswering(t, relay)
+			if cause := awaitCallEnd(t, callSaying(t, relay, "bad", says)); !errors.Is(cause, signalling.ErrPeerLeft) {
+				t.Errorf("the call ended: %v, want that the callee hung up", cause)
+			}
+			callee.awaitLog(t, "no offer came within 30s")
+			phone := newPhone(t, relay, "pion")
+			phone.dial("gst", false)
+			phone.awaitTrack(other, webrtc.RTPCodecTypeVideo).awaitFrames(t, enoughFrames)
+		})
 	}
-	callee.awaitLog(t, "no offer came within 30s")
-	phone := newPhone(t, relay, "pion")
-	phone.dial("gst", false)
-	phone.awaitTrack(other, webrtc.RTPCodecTypeVideo).awaitFrames(t, enoughFrames)
 }
 
 // TestCallWithoutOffer calls a peer that does not offer when it is asked to.
@@ -72,8 +78,10 @@ func TestAnswerOnceAfterNonsense(t *testing.T) {
 	t.Parallel()
 	relay := "ws://" + startRelay(t)
 	callee := startAnswering(t, relay, "--once")
-	if cause := awaitCallEnd(t, callSaying(t, relay, "bad", "hello")); !errors.Is(cause, signalling.ErrPeerLeft) {
-		t.Errorf("the call ended: %v, want that the callee hung up", cause)
+	bad := callSaying(t, relay, "bad", "hello")
+	callee.awaitLog(t, "message ignored")
+	if err := bad.HangUp(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	callee.awaitLog(t, "a caller is gone before there was a call")
 	phone := newPhone(t, relay, "pion")
@@ -86,14 +94,24 @@ func TestAnswerOnceAfterNonsense(t *testing.T) {
 }
 
 // TestOthersCallMeanwhile has a third peer call when the relay has lost the
-// session of a call: media of the call goes on.
+// session of a call: media of the call goes on, whatever that one says.
 func TestOthersCallMeanwhile(t *testing.T) {
-	for _, says := range []string{"offer", signalling.OfferRequest} {
-		t.Run(says, func(t *testing.T) {
+	for name, bother := range map[string]func(t *testing.T, relay string){
+		"offers": func(t *testing.T, relay string) { wantRefused(t, callNobodysCodec(t, relay)) },
+		"requests": func(t *testing.T, relay string) {
+			wantRefused(t, callSaying(t, relay, "stranger", signalling.OfferRequest))
+		},
+		"answers": func(t *testing.T, relay string) {
+			d := signalling.Description{Type: signalling.Answer, SDP: nobodysCodec()}
+			wantRefused(t, callSaying(t, relay, "stranger", signalling.Negotiation{Description: &d}.String()))
+		},
+		"chats": func(t *testing.T, relay string) { wantRefused(t, callSaying(t, relay, "stranger", "hello")) },
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			address, stop := startRelayAt(t, "127.0.0.1:0")
 			relay := "ws://" + address
-			callee := startAnswering(t, relay)
+			callee := startAnswering(t, relay, "--log-level", "debug")
 			phone := newPhone(t, relay, "pion")
 			phone.dial("gst", false)
 			track := phone.awaitTrack(other, webrtc.RTPCodecTypeVideo)
@@ -101,20 +119,20 @@ func TestOthersCallMeanwhile(t *testing.T) {
 			stop()
 			startRelayAt(t, address)
 			callee.awaitLog(t, "the relay has lost the session, media goes on")
-			var stranger *signalling.Client
-			if says == "offer" {
-				stranger = callNobodysCodec(t, relay)
-			} else {
-				stranger = callSaying(t, relay, "stranger", says)
-			}
-			if cause := awaitCallEnd(t, stranger); !errors.Is(cause, signalling.ErrPeerLeft) {
-				t.Errorf("the call ended: %v, want that the callee hung up", cause)
-			}
+			bother(t, relay)
+			callee.awaitLog(t, "whoever called has gone")
 			track.awaitFrames(t, enoughFrames)
 			track.checkWhole(t)
 			if n := strings.Count(callee.stderr.String(), "peer connected"); n != 1 {
 				t.Errorf("%d connections, want one", n)
 			}
 		})
+	}
+}
+
+func wantRefused(t *testing.T, stranger *signalling.Client) {
+	t.Helper()
+	if cause := awaitCallEnd(t, stranger); !errors.Is(cause, signalling.ErrPeerLeft) {
+		t.Errorf("the call ended: %v, want that the callee hung up", cause)
 	}
 }

@@ -105,6 +105,8 @@ const offerNothing = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:B
 	"m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=rtcp-mux\r\na=recvonly\r\na=rtpmap:96 AV1/90000\r\n" +
 	"a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=setup:actpass\r\na=fingerprint:sha-256 "
 
+func nobodysCodec() string { return offerNothing + strings.Repeat("00:", 31) + "00\r\n" }
+
 // TestAnswerAfterFailure: a caller with whom no media comes about is told so, and
 // the one after it is answered.
 func TestAnswerAfterFailure(t *testing.T) {
@@ -153,7 +155,7 @@ func callNobodysCodec(t *testing.T, relay string) *signalling.Client {
 	if err := client.Call(t.Context(), "gst"); err != nil {
 		t.Fatal(err)
 	}
-	offer := signalling.Description{Type: signalling.Offer, SDP: offerNothing + strings.Repeat("00:", 31) + "00\r\n"}
+	offer := signalling.Description{Type: signalling.Offer, SDP: nobodysCodec()}
 	if err := client.Send(t.Context(), signalling.Negotiation{Description: &offer}.String()); err != nil {
 		t.Fatal(err)
 	}
