@@ -435,7 +435,7 @@ func (p *Peer) onError(element string, err error) {
 	switch played := p.played.Load(); {
 	case dtls && !played: // such as an alert of a remote that refuses our certificate
 		reason = errDTLS
-	case dtls || strings.HasPrefix(element, "sctp"):
+	case played && (dtls || strings.HasPrefix(element, "sctp")):
 		reason = errClosed
 	}
 	p.end(fmt.Errorf("%w: %s: %w", reason, element, err))

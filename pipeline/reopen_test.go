@@ -313,7 +313,7 @@ func TestSlowSource(t *testing.T) {
 
 func TestSlateText(t *testing.T) {
 	for text, want := range map[string]string{
-		"rtsp://user:secret@cam:554/live?password=secret#secret": "Camera lost: rtsp://cam:554/live - trying again",
+		"rtsp://user:secret@cam:554/live?password=secret#secret": "Camera lost: rtsp://cam:554 - trying again",
 		"launch:rtspsrc user-pw=secret":                          "Source lost - trying again",
 		"screen":                                                 "Screen lost - trying again",
 	} {

@@ -44,15 +44,15 @@ type Source struct {
 }
 
 // String is the source as users name it, for logs that others may read: URLs and
-// fragments may have passwords anywhere, so that no more of them is told than what
-// cannot be one.
+// fragments may have passwords anywhere, in the path too, so that no more of them
+// is told than which camera or element it is.
 func (s Source) String() string {
 	switch s.kind {
 	case "":
 		return string(sourceNone)
 	case sourceRTSP:
 		if u, err := url.Parse(s.argument); err == nil {
-			return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+			return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
 		}
 	case sourceLaunch:
 		return "launch:" + firstElement.FindString(s.argument) + " ..."

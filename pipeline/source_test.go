@@ -15,8 +15,8 @@ func TestParseSources(t *testing.T) {
 		"test": "test", "none": "none", "screen": "screen",
 		"launch:videotestsrc ! x264enc":                           "launch:videotestsrc ...",
 		"launch:(rtspsrc location=rtsp://user:secret@camera/path": "launch:rtspsrc ...",
-		"rtsp://user:secret@camera/path?password=secret":          "rtsp://camera/path",
-		"rtsps://camera:322/":                                     "rtsps://camera:322/",
+		"rtsp://user:secret@camera/path?password=secret":          "rtsp://camera",
+		"rtsps://camera:322/":                                     "rtsps://camera:322",
 	} {
 		if s, err := ParseVideo(text); err != nil || s.String() != want {
 			t.Errorf("ParseVideo(%q): %q, %v, want %q", text, s, err, want)

@@ -204,13 +204,13 @@ func TestAnswerToEarlierOffer(t *testing.T) {
 	var answers []signalling.Description
 	for range 2 {
 		p.Offer("viewer")
-		answers = append(answers, answerTo(t, <-offers.kept))
+		answers = append(answers, answerTo(t, await(t, offers.kept)))
 	}
 	for _, a := range answers {
 		p.HandleDescription("viewer", a)
 	}
 	r.awaitTrack().awaitFrames(t, 10)
-	if reason := <-o.reason; !strings.Contains(reason.Error(), "earlier offer") {
+	if reason := await(t, o.reason); !strings.Contains(reason.Error(), "earlier offer") {
 		t.Errorf("got %q", reason)
 	}
 }
