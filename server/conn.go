@@ -84,7 +84,7 @@ func (c *conn) readLoop() error {
 		case c.out.over():
 			// Only the end of the connection is still of interest.
 		case !c.hello:
-			c.handleHello(f)
+			c.handleHello(f, reader.forgot)
 			if c.hello {
 				reader.forget = 0
 			}
@@ -223,8 +223,9 @@ func closeOf(err error) (code int, reason string) {
 	return websocket.CloseProtocolError, "" // errViolation
 }
 
-// handleHello registers the peer, or refuses it and ends the connection.
-func (c *conn) handleHello(f frame) {
+// handleHello registers the peer, or refuses it and ends the connection, as when the
+// message was too long to be kept.
+func (c *conn) handleHello(f frame, tooLong bool) {
 	command, err := signalling.ParseCommand(f.payload)
 	switch {
 	case f.kind != websocket.TextMessage || command.Verb != signalling.VerbHello:
@@ -233,7 +234,7 @@ func (c *conn) handleHello(f frame) {
 		c.reject(websocket.ClosePolicyViolation, "uid not allowed by the token", RefusedToken)
 	case err == nil && !c.life.helloCame():
 		// Too late: the read loop is about to end.
-	case err != nil || !c.register(command.ID):
+	case err != nil || tooLong || !c.register(command.ID):
 		if !c.out.over() { // by an end that has nothing to do with the uid
 			c.reject(websocket.CloseProtocolError, "invalid peer uid", RefusedUID)
 		}

@@ -28,7 +28,8 @@ type frameReader struct {
 	control func(kind int, payload []byte) error // gets pings and pongs
 	memory  func(more int) bool                  // takes some for a long message, or gives it back
 
-	taken int // of the memory, for the message that comes
+	taken  int  // of the memory, for the message that comes
+	forgot bool // some of the last message
 }
 
 // frameHeader is that of a masked frame.
@@ -74,7 +75,7 @@ func (r *frameReader) message() (frame, error) {
 		}
 		length += h.length
 		if f.payload, err = r.payload(f.payload, h); err != nil || h.final {
-			if len(f.payload) < length {
+			if r.forgot = len(f.payload) < length; r.forgot {
 				f.payload = wholeRunes(f.payload)
 			}
 			return f, err

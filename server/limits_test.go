@@ -184,6 +184,7 @@ func TestLongFirstMessage(t *testing.T) {
 		says, reason string
 	}{
 		{"HELLO " + strings.Repeat("ä", 100_000), "invalid peer uid"},
+		{"HELLO " + strings.Repeat(" ", 1500) + strings.Repeat("x", 1000), "invalid peer uid"},
 		{"HELLX " + strings.Repeat("ä", 100_001), "invalid protocol"},
 		{strings.Repeat("x", 1<<20), "invalid protocol"},
 	} {
@@ -197,7 +198,7 @@ func TestLongFirstMessage(t *testing.T) {
 	c.wantClose(websocket.CloseMessageTooBig, "message too big")
 	eventually(t, "each is counted", func() bool {
 		n := r.server.Refusals()
-		return n[server.RefusedUID] == 1 && n[server.RefusedProtocol] == 2 && n[server.RefusedMessageBytes] == 1
+		return n[server.RefusedUID] == 2 && n[server.RefusedProtocol] == 2 && n[server.RefusedMessageBytes] == 1
 	})
 }
 
