@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -30,10 +31,11 @@ func parseOrigins(patterns []string) (origins, error) {
 }
 
 // parseOrigin takes no pattern that allows more than it seems to, such as
-// https://*example.org. Apps and extensions have schemes of their own.
+// https://*example.org, nor a scheme that no page has. Apps and extensions have some of
+// their own.
 func parseOrigin(pattern string) (originPattern, error) {
 	u, err := url.Parse(pattern)
-	if err != nil || u.Scheme == "" || pattern != u.Scheme+"://"+u.Host {
+	if err != nil || slices.Contains([]string{"", "ws", "wss", "ftp"}, u.Scheme) || pattern != u.Scheme+"://"+u.Host {
 		return originPattern{}, errOrigin(pattern)
 	}
 	domain, below := strings.CutPrefix(u.Hostname(), "*.")

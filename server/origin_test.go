@@ -67,7 +67,7 @@ func TestAllowedOrigins(t *testing.T) {
 		}
 	}
 	for _, pattern := range []string{"", "*", "app.example", "https://app.example/", "https://app.example/path", "https://",
-		"https://:443", "https://app.example:", "https://app.example:port", "https://me@app.example", "//app.example",
+		"https://:443", "https://app.example:", "https://app.example:port", "https://me@app.example", "ftp://app.example", "wss://app.example", "//app.example",
 		"https://*", "https://*:8443", "https://*.", "https://*.:8443", "https://*..example", "https://*app.example", "https://app.*",
 		"https://a.*.example", "https://*.*.example", "https://**.example"} {
 		if _, err := parseOrigins([]string{pattern}); !errors.Is(err, ErrConfig) {
