@@ -32,6 +32,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /ready", s.handleReady)
 	mux.HandleFunc("GET /api/ice", s.handleICE)
 	mux.HandleFunc("GET /ws", s.handleWebSocket)
+	mux.HandleFunc("POST /ws", s.handleWebSocket) // by a page that asks why it gets no WebSocket
 	mux.Handle("GET /", page)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		if websocket.IsWebSocketUpgrade(r) {

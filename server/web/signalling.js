@@ -122,9 +122,9 @@ export class Signalling {
       this.#entered(members);
     } else if (type === 'error' && reason === 'invalid msg, already in room') {
       this.#socket.send(listRoom()); // the relay had kept our place
-    } else if (type === 'error' && this.#everJoined && reason !== 'invalid peer uid' && !reason.endsWith('by the token')) {
+    } else if (type === 'error' && this.#everJoined && /^(room '.*' is full$|too many rooms)/.test(reason)) {
       this.#lost(reason); // others came back faster than we: one of them may leave
-    } else if (type === 'error') {
+    } else if (type === 'error' && !reason.startsWith("peer '")) {
       this.#refuse(reason);
     } else {
       this.#receiveInRoom(message); // what came to that place meanwhile
@@ -235,21 +235,17 @@ export class Signalling {
 }
 
 // refusal asks by plain HTTP why a WebSocket has not come about, which browsers do
-// not tell: the relay checks the same first, but for the origin of the page, which
-// does not come with such a request. The reason is '' if there is no answer, or a
-// proxy answers with a page of its own.
+// not tell: the relay checks the same things first. It knows the page's origin of a
+// POST only. The reason is '' if it does not refuse, or a proxy answers with a page of
+// its own.
 async function refusal(webSocket) {
   const url = new URL(webSocket);
   url.protocol = url.protocol.replace('ws', 'http');
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(openLimit) });
+    const response = await fetch(url, { method: 'POST', signal: AbortSignal.timeout(openLimit) });
+    const refuses = [401, 403, 429, 503].includes(response.status);
     const plain = response.headers.get('content-type')?.startsWith('text/plain');
-    const { status } = response;
-    if (plain && status === 400) {
-      return { status, reason: 'no WebSocket from here: the origin of this page is not allowed, or a proxy is in the way' };
-    }
-    const refuses = [401, 403, 429, 503].includes(status);
-    return { status, reason: refuses && plain ? (await response.text()).trim() : '' };
+    return { status: response.status, reason: refuses && plain ? (await response.text()).trim() : '' };
   } catch {
     return { status: 0, reason: '' };
   }

@@ -96,6 +96,15 @@ func TestRefusedTokens(t *testing.T) {
 	}
 }
 
+// TestNameIsNotAllowed has the page loaded by a name that the relay does not know.
+func TestNameIsNotAllowed(t *testing.T) {
+	t.Parallel()
+	r := startRelayWith(t, server.Config{AllowedOrigins: []string{"https://app.example"}})
+	b := openPage(t, strings.Replace(r.page("lab"), "127.0.0.1", browsertest.InsecureHost, 1))
+	b.awaitRelay("refused")
+	b.awaitText("#notice-text", "The relay says: pages of this origin may not use the relay.")
+}
+
 // TestTokenEnds has the page say why, instead of trying for ever.
 func TestTokenEnds(t *testing.T) {
 	t.Parallel()
