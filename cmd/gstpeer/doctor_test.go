@@ -126,7 +126,7 @@ func TestDoctorLooksAtGStreamer(t *testing.T) {
 			`ok +GStreamer.*, base elements`, `missing  WebRTC elements: .*"webrtcbin" is in the Debian package gstreamer1.0-plugins-bad: sudo apt install gstreamer1.0-plugins-bad`,
 			`warning +encoder for h264: .*sudo apt install gstreamer1.0-plugins-ugly`, `ok +encoder for vp8`}},
 		{name: "H264 alone", environment: few, args: append(here, "--codecs", "h264"), code: 1, says: []string{`missing  encoder for h264: .*sudo apt install gstreamer1.0-plugins-ugly`}},
-		{name: "source", args: append(here, "--video", "launch:nosuchsrc"), code: 1, says: []string{`missing  video source launch:nosuchsrc opens: .*no element "nosuchsrc"`}},
+		{name: "source", args: append(here, "--video", "launch:nosuchsrc"), code: 1, says: []string{`missing  video source launch:nosuchsrc \.\.\. opens: .*no element "nosuchsrc"`}},
 		{name: "no source wanted", args: append(here, "--receive-only"), says: []string{`ok +WebRTC elements`}},
 	} {
 		t.Run(d.name, d.check)
