@@ -24,7 +24,11 @@ func (p *Peer) check() error {
 	if !p.playing && (p.relayIsMissing() || p.isNowhere()) {
 		return p.whyFailed()
 	}
-	if !p.playing || !p.active() {
+	if !p.playing {
+		return nil
+	}
+	if !p.active() {
+		p.heard.Store(time.Now().UnixMilli()) // its silence means nothing
 		return nil
 	}
 	ctx, cancel := p.operation()

@@ -29,8 +29,8 @@ const (
 const offerPatience = 30 * time.Second
 
 // freshMedia is how long ago the last of a remote's media may have come for it to be
-// there for sure. Whoever has lost the call's media offers anew later than that.
-const freshMedia = 5 * time.Second
+// there for sure. Who notices that the call's media is lost offers anew later.
+const freshMedia = 8 * time.Second
 
 // errNoOffer ends a call in which that is in vain.
 var errNoOffer = fmt.Errorf("no offer came within %s", offerPatience)
@@ -58,6 +58,7 @@ type calls struct {
 	failed    error       // why its media has ended; nil as long as it has not
 	detached  bool        // the relay has lost the session, and media goes on
 	greeted   bool        // somebody has called, and has not negotiated yet
+	refused   bool        // somebody who is not to be heard any more
 	patience  *time.Timer // until there has to be an offer
 	recall    *time.Timer // until the next attempt to have the session back
 	wait      time.Duration
@@ -204,10 +205,16 @@ func (c *calls) handle(ctx context.Context, r received) (over bool, err error) {
 // message takes what the other side says.
 func (c *calls) message(ctx context.Context, text string) error {
 	n, err := signalling.ParseNegotiation(text)
+	offers := n.OfferRequest || n.Description != nil && n.Description.Type == signalling.Offer
+	detached := c.detached && c.media.Flows(c.remote) && !c.isOfCall(n)
 	switch {
-	case c.detached && c.media.Hears(c.remote, freshMedia) && !c.isOfCall(n):
-		c.log.Warn("caller refused: media of the call before still flows", "peer", c.remote)
-		return c.hangUp(ctx)
+	case c.refused:
+		return nil
+	case detached && offers && c.media.Hears(c.remote, freshMedia):
+		return c.refuse(ctx, "media of the call before still flows")
+	case detached && !offers:
+		c.log.Debug("message ignored: it may be another caller's")
+		return nil
 	case err != nil:
 		c.log.Warn("message ignored", "peer", c.remote, "error", err)
 		if !c.on && !c.greeted {
@@ -225,6 +232,13 @@ func (c *calls) message(ctx context.Context, text string) error {
 	}
 	c.negotiate(n)
 	return nil
+}
+
+// refuse hangs up on a caller.
+func (c *calls) refuse(ctx context.Context, why string) error {
+	c.log.Warn("caller refused: " + why)
+	c.refused = true
+	return c.hangUp(ctx)
 }
 
 // isOfCall tells whether the other peer of the call says that: the relay does not
@@ -249,8 +263,7 @@ func (c *calls) negotiate(n signalling.Negotiation) {
 func (c *calls) offerDue(ctx context.Context) (over bool, err error) {
 	switch {
 	case !c.on:
-		c.log.Warn("caller refused: " + errNoOffer.Error())
-		return false, c.hangUp(ctx)
+		return false, c.refuse(ctx, errNoOffer.Error())
 	case c.media.Has(c.remote):
 		return false, nil
 	}
@@ -279,6 +292,7 @@ func (c *calls) nextCaller() string {
 // sessionEnded ends the call, unless only the session was lost and media flows:
 // it does not need the relay.
 func (c *calls) sessionEnded(cause error) (over bool, err error) {
+	c.refused = false
 	gaveUp := errors.Is(cause, signalling.ErrHungUp) // an attempt to have it back, or another caller
 	lost := gaveUp || c.detached || errors.Is(cause, signalling.ErrDisconnected)
 	if !lost || c.failed != nil || !c.media.Flows(c.remote) {

@@ -36,18 +36,19 @@ func callSaying(t *testing.T, relay, uid, text string) *signalling.Client {
 // TestAnswerWithoutOffer: a caller that does not come to an offer does not keep the
 // others out for ever.
 func TestAnswerWithoutOffer(t *testing.T) {
-	for name, says := range map[string]string{
-		"address":  `{"ice":{"candidate":"candidate:1 1 UDP 1 127.0.0.1 9 typ host","sdpMLineIndex":0}}`,
-		"nonsense": `{"hello":"there"}`,
+	for name, test := range map[string]struct{ says, ends string }{
+		"address":  {`{"ice":{"candidate":"candidate:1 1 UDP 1 127.0.0.1 9 typ host","sdpMLineIndex":0}}`, "call ended"},
+		"nonsense": {`{"hello":"there"}`, "a caller is gone before there was a call"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			relay := "ws://" + startRelay(t)
 			callee := startAnswering(t, relay)
-			if cause := awaitCallEnd(t, callSaying(t, relay, "bad", says)); !errors.Is(cause, signalling.ErrPeerLeft) {
+			if cause := awaitCallEnd(t, callSaying(t, relay, "bad", test.says)); !errors.Is(cause, signalling.ErrPeerLeft) {
 				t.Errorf("the call ended: %v, want that the callee hung up", cause)
 			}
 			callee.awaitLog(t, "no offer came within 30s")
+			callee.awaitLog(t, test.ends) // it is at the relay again
 			phone := newPhone(t, relay, "pion")
 			phone.dial("gst", false)
 			phone.awaitTrack(other, webrtc.RTPCodecTypeVideo).awaitFrames(t, enoughFrames)
@@ -101,11 +102,17 @@ func TestOthersCallMeanwhile(t *testing.T) {
 		"requests": func(t *testing.T, relay string) {
 			wantRefused(t, callSaying(t, relay, "stranger", signalling.OfferRequest))
 		},
-		"answers": func(t *testing.T, relay string) {
-			d := signalling.Description{Type: signalling.Answer, SDP: nobodysCodec()}
-			wantRefused(t, callSaying(t, relay, "stranger", signalling.Negotiation{Description: &d}.String()))
+		"says everything else": func(t *testing.T, relay string) {
+			stranger := callSaying(t, relay, "stranger", "hello")
+			answer := signalling.Description{Type: signalling.Answer, SDP: nobodysCodec()}
+			candidate := signalling.Candidate{Candidate: "candidate:1 1 UDP 1 127.0.0.1 9 typ host"}
+			for _, n := range []signalling.Negotiation{{Description: &answer}, {Candidate: &candidate}, {OfferRequest: true}} {
+				if err := stranger.Send(t.Context(), n.String()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			wantRefused(t, stranger)
 		},
-		"chats": func(t *testing.T, relay string) { wantRefused(t, callSaying(t, relay, "stranger", "hello")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
