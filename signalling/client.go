@@ -71,12 +71,9 @@ type ClientConfig struct {
 	// Token is for a relay that wants one. Use it with wss only.
 	Token string
 
-	// TLS is used for wss; nil means the system's authorities.
-	TLS *tls.Config
-
-	// CurrentTLS is asked instead of TLS, unless it is nil, before each connection
-	// by wss: whom to trust may change. What it gives is not to be changed.
-	CurrentTLS func() *tls.Config
+	// TLS is asked before each connection by wss, for whom to trust may change;
+	// what it gives is not to be changed. nil means the system's authorities.
+	TLS func() *tls.Config
 
 	// Keepalive is the time between the client's pings. A relay without a sign
 	// of life for two of them is given up. 0 means DefaultKeepalive.

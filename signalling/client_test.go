@@ -2,6 +2,7 @@ package signalling_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -401,7 +402,7 @@ func TestClientOverTLS(t *testing.T) {
 	config := host.Client().Transport.(*http.Transport).TLSClientConfig
 	for uid, scheme := range map[string]string{"a": "wss", "b": "https"} {
 		url := scheme + strings.TrimPrefix(host.URL, "https")
-		c := dial(t, signalling.ClientConfig{URL: url, UID: uid, TLS: config})
+		c := dial(t, signalling.ClientConfig{URL: url, UID: uid, TLS: func() *tls.Config { return config }})
 		join(t, c, "room-"+uid)
 		sendTo(t, c, uid, "note to self")
 		wantEvent(t, c, signalling.Message{From: uid, Text: "note to self"})

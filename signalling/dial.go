@@ -22,7 +22,7 @@ import (
 // relay is where a client connects to.
 type relay struct {
 	url   *url.URL           // without what changes from one connection to the next
-	tls   func() *tls.Config // for the next connection
+	tls   func() *tls.Config // as in ClientConfig
 	token string
 }
 
@@ -36,11 +36,7 @@ func newRelay(config ClientConfig) (relay, error) {
 		query.Set(QueryRole, string(config.Role))
 		u.RawQuery = query.Encode()
 	}
-	current := config.CurrentTLS
-	if current == nil {
-		current = func() *tls.Config { return config.TLS }
-	}
-	return relay{url: u, tls: current, token: config.Token}, nil
+	return relay{url: u, tls: config.TLS, token: config.Token}, nil
 }
 
 // String names the relay in errors, without its query, which may hold secrets.
@@ -98,7 +94,6 @@ func (r relay) connect(ctx context.Context, secret string, received uint64) (*we
 	dialer := websocket.Dialer{
 		Proxy:            http.ProxyFromEnvironment,
 		HandshakeTimeout: dialTimeout,
-		TLSClientConfig:  r.tls(),
 		NetDialContext: func(dialing context.Context, network, address string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(dialing, network, address)
 			if err == nil {
@@ -106,6 +101,9 @@ func (r relay) connect(ctx context.Context, secret string, received uint64) (*we
 			}
 			return conn, err
 		},
+	}
+	if r.tls != nil {
+		dialer.TLSClientConfig = r.tls()
 	}
 	u := *r.url
 	query := u.Query()

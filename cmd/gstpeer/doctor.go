@@ -46,7 +46,7 @@ func runDoctor(ctx context.Context, args []string, stdout, stderr io.Writer) err
 // examineRelay looks at the relay of --server, or whether there can be one here.
 func (s *settings) examineRelay(ctx context.Context, report *doctor.Report) {
 	if s.relay != "" {
-		report.Relay(ctx, signalling.ClientConfig{URL: s.relay, UID: s.name, Token: s.token, CurrentTLS: s.tls})
+		report.Relay(ctx, signalling.ClientConfig{URL: s.relay, UID: s.name, Token: s.token, TLS: s.tls})
 		return
 	}
 	listener, err := server.Listen(s.listen)

@@ -273,7 +273,7 @@ func TestRelayOfOurOwnWithTLS(t *testing.T) {
 			return nil
 		},
 	}
-	client, err := signalling.Dial(t.Context(), signalling.ClientConfig{URL: "wss://" + page.Host, UID: "viewer", TLS: trusted})
+	client, err := signalling.Dial(t.Context(), signalling.ClientConfig{URL: "wss://" + page.Host, UID: "viewer", TLS: func() *tls.Config { return trusted }})
 	if err != nil {
 		t.Fatal(err)
 	}

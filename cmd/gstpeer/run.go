@@ -78,7 +78,7 @@ var errOver = errors.New("over")
 // stream captures, joins the room or makes the calls, until ctx ends or the calls
 // are over.
 func stream(ctx context.Context, s *settings, ready func()) error {
-	client, err := signalling.Dial(ctx, signalling.ClientConfig{URL: s.relay, UID: s.name, Token: s.token, CurrentTLS: s.tls, Log: s.log})
+	client, err := signalling.Dial(ctx, signalling.ClientConfig{URL: s.relay, UID: s.name, Token: s.token, TLS: s.tls, Log: s.log})
 	if errors.Is(err, signalling.ErrURL) {
 		return cli.UsageError{Err: fmt.Errorf("--server: %w", err)}
 	}
