@@ -238,7 +238,11 @@ func (c *calls) message(ctx context.Context, text string) error {
 func (c *calls) refuse(ctx context.Context, why string) error {
 	c.log.Warn("caller refused: " + why)
 	c.refused = true
-	return c.hangUp(ctx)
+	err := c.hangUp(ctx)
+	if errors.Is(err, signalling.ErrNoCall) || errors.Is(err, context.DeadlineExceeded) {
+		return nil // CallEnded follows all the same
+	}
+	return err
 }
 
 // isOfCall tells whether the other peer of the call says that: the relay does not
@@ -274,11 +278,7 @@ func (c *calls) offerDue(ctx context.Context) (over bool, err error) {
 func (c *calls) hangUp(ctx context.Context) error {
 	hangingUp, cancel := context.WithTimeout(ctx, hangUpLimit)
 	defer cancel()
-	err := c.client.HangUp(hangingUp)
-	if errors.Is(err, signalling.ErrNoCall) || errors.Is(err, context.DeadlineExceeded) {
-		return nil
-	}
-	return err
+	return c.client.HangUp(hangingUp)
 }
 
 func (c *calls) nextCaller() string {
@@ -340,9 +340,7 @@ func (c *calls) mediaEnded(ctx context.Context, e mediaEnd) (over bool, err erro
 		return false, nil
 	}
 	c.failed = fmt.Errorf("the call with %s ended: %w", c.remote, e.reason)
-	hangingUp, cancel := context.WithTimeout(ctx, hangUpLimit)
-	defer cancel()
-	err = c.client.HangUp(hangingUp)
+	err = c.hangUp(ctx)
 	late := errors.Is(err, context.DeadlineExceeded)
 	switch {
 	case errors.Is(err, signalling.ErrNoCall), late && (c.ours || c.once):
