@@ -5,8 +5,8 @@
 // another track begins later, or a split is due, or H.264 comes with other
 // parameters, a new file begins at a keyframe of the video; no frame is lost at
 // such a cut. A video that pauses meanwhile is asked for a keyframe, and has what it
-// delivers before that left out. Whatever ends the program, what came up to a second before is in
-// the file and plays.
+// delivers before that left out. Whatever ends the program, what came up to a second
+// before is in the file and plays.
 //
 // A Recorder has no goroutine and no lock: one goroutine owns it.
 package record
