@@ -59,6 +59,15 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+// hear gives the texts that come on data channels of the pipeline.
+func (r *remote) hear() <-chan string {
+	got := make(chan string, 100)
+	r.pc.OnDataChannel(func(c *webrtc.DataChannel) {
+		c.OnMessage(func(m webrtc.DataChannelMessage) { got <- string(m.Data) })
+	})
+	return got
+}
+
 // TestLongText: what a remote does not take is said, and what follows arrives.
 func TestLongText(t *testing.T) {
 	var log logged
@@ -69,10 +78,7 @@ func TestLongText(t *testing.T) {
 	settings.SetSCTPMaxMessageSize(longest)
 	r := newRemoteWith(t, settings, board, p, "reads")
 	defer r.close()
-	got := make(chan string, 100)
-	r.pc.OnDataChannel(func(c *webrtc.DataChannel) {
-		c.OnMessage(func(m webrtc.DataChannelMessage) { got <- string(m.Data) })
-	})
+	got := r.hear()
 	p.Offer(r.uid)
 	awaitChannel(t, p, r.uid)
 	long := strings.Repeat("x", longest+1)
@@ -94,10 +100,7 @@ func TestManyTexts(t *testing.T) {
 	p, board := openTest(t, nil)
 	r := newRemote(t, board, p, "reads")
 	defer r.close()
-	got := make(chan string, 100)
-	r.pc.OnDataChannel(func(c *webrtc.DataChannel) {
-		c.OnMessage(func(m webrtc.DataChannelMessage) { got <- string(m.Data) })
-	})
+	got := r.hear()
 	p.Offer(r.uid)
 	awaitChannel(t, p, r.uid)
 	const texts = 5000

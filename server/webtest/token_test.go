@@ -257,13 +257,9 @@ func TestRoomIsFullAfterwards(t *testing.T) {
 // lets it.
 func joins(t *testing.T, r *relay, room string) bool {
 	t.Helper()
-	socket, response, err := websocket.DefaultDialer.Dial(r.webSocket(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	t.Cleanup(func() { socket.Close() })
+	socket := connect(t, r)
 	var answer []byte
+	var err error
 	for _, command := range []string{"HELLO somebody", "ROOM " + room} {
 		if err := socket.WriteMessage(websocket.TextMessage, []byte(command)); err != nil {
 			t.Fatal(err)
@@ -280,15 +276,21 @@ func joins(t *testing.T, r *relay, room string) bool {
 func fill(t *testing.T, r *relay, connections int) (last *websocket.Conn) {
 	t.Helper()
 	for range connections {
-		socket, response, err := websocket.DefaultDialer.Dial(r.webSocket(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		t.Cleanup(func() { socket.Close() })
-		last = socket
+		last = connect(t, r)
 	}
 	return last
+}
+
+// connect opens a WebSocket until the test ends.
+func connect(t *testing.T, r *relay) *websocket.Conn {
+	t.Helper()
+	socket, response, err := websocket.DefaultDialer.Dial(r.webSocket(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	t.Cleanup(func() { socket.Close() })
+	return socket
 }
 
 // TestICEServers has the page give the relay's servers to its connections.
